@@ -1,0 +1,174 @@
+import pg from 'pg';
+
+/** Whatever runs SQL: the pool, or one connection inside a transaction. */
+export interface Queryable {
+  query: <Row extends object>(
+    text: string,
+    values?: readonly unknown[],
+  ) => Promise<{ rows: Row[]; rowCount: number }>;
+}
+
+export interface Database extends Queryable {
+  /** Commits when `work` resolves, rolls back when it throws. */
+  transaction: <T>(work: (tx: Queryable) => Promise<T>) => Promise<T>;
+  /** Keeps one connection of its own on the channel, reconnecting for as long as it is wanted. */
+  listen: (channel: string, onMessage: (payload: string) => void) => Promise<{ stop: () => Promise<void> }>;
+  ping: () => Promise<void>;
+  poolUse: () => { total: number; idle: number; waiting: number };
+  close: () => Promise<void>;
+}
+
+export type DatabaseConnection =
+  | { connectionString: string }
+  | { host: string; port: number; user: string; password: string; database: string };
+
+export interface DatabaseOptions {
+  connection: DatabaseConnection;
+  maxConnections?: number;
+  connectTimeoutMs?: number;
+  /** A statement running longer is cancelled by the server; no request waits for ever. */
+  statementTimeoutMs?: number;
+  /** Told of errors on idle connections and on the listening one: they are not fatal. */
+  onError?: (error: Error) => void;
+}
+
+/** A pool of connections to PostgreSQL 15 or later. Connects lazily. */
+export function createDatabase({
+  connection,
+  maxConnections = 10,
+  connectTimeoutMs = 5_000,
+  statementTimeoutMs = 30_000,
+  onError = () => {},
+}: DatabaseOptions): Database {
+  const settings: pg.ClientConfig = {
+    ...connection,
+    connectionTimeoutMillis: connectTimeoutMs,
+    application_name: 'gatehouse',
+    keepAlive: true,
+  };
+  const pool = new pg.Pool({ ...settings, max: maxConnections, statement_timeout: statementTimeoutMs });
+  pool.on('error', onError);
+
+  return {
+    query: async (text, values) => toResult(await pool.query(text, values as unknown[])),
+    transaction: async (work) => {
+      const client = await pool.connect();
+      let failure: Error | undefined;
+      try {
+        await client.query('begin');
+        const result = await work({
+          query: async (text, values) => toResult(await client.query(text, values as unknown[])),
+        });
+        await client.query('commit');
+        return result;
+      } catch (error) {
+        // A connection whose rollback fails is not given back to the pool.
+        await client.query('rollback').catch((rollbackError: Error) => {
+          failure = rollbackError;
+        });
+        throw error;
+      } finally {
+        client.release(failure);
+      }
+    },
+    listen: (channel, onMessage) => listen({ settings, channel, onMessage, onError }),
+    ping: async () => {
+      await pool.query('select 1');
+    },
+    poolUse: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    close: () => pool.end(),
+  };
+}
+
+function toResult<Row extends object>(result: pg.QueryResult): { rows: Row[]; rowCount: number } {
+  return { rows: result.rows as Row[], rowCount: result.rowCount ?? 0 };
+}
+
+async function listen({
+  settings,
+  channel,
+  onMessage,
+  onError,
+}: {
+  settings: pg.ClientConfig;
+  channel: string;
+  onMessage: (payload: string) => void;
+  onError: (error: Error) => void;
+}): Promise<{ stop: () => Promise<void> }> {
+  let isStopped = false;
+  let client: pg.Client | undefined;
+  let retry: NodeJS.Timeout | undefined;
+
+  const connect = async (): Promise<void> => {
+    const next = new pg.Client(settings);
+    next.on('error', onError);
+    next.on('notification', ({ payload }) => onMessage(payload ?? ''));
+    next.on('end', () => {
+      client = undefined;
+      reconnectLater();
+    });
+    try {
+      await next.connect();
+      await next.query(`listen ${pg.escapeIdentifier(channel)}`);
+      client = next;
+      if (isStopped) await next.end();
+      // Whatever was said while nobody listened was missed: look now.
+      else onMessage('');
+    } catch (error) {
+      await next.end().catch(onError);
+      throw error;
+    }
+  };
+  const reconnectLater = (): void => {
+    if (isStopped || retry) return;
+    retry = setTimeout(() => {
+      retry = undefined;
+      connect().catch((error: Error) => {
+        onError(error);
+        reconnectLater();
+      });
+    }, 500);
+    retry.unref();
+  };
+
+  await connect();
+  return {
+    stop: async () => {
+      isStopped = true;
+      clearTimeout(retry);
+      await client?.end();
+    },
+  };
+}
+
+const UNAVAILABLE_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EAI_AGAIN',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+]);
+
+/**
+ * Whether the fault is that PostgreSQL cannot be reached or cannot answer now (class 08, 53, 57 of its error codes,
+ * 25006: a standby that is not promoted yet), so that the same request may succeed later.
+ */
+export function isDatabaseUnavailable(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, message = '' } = error as { code?: string; message?: string };
+  if (code !== undefined && (UNAVAILABLE_CODES.has(code) || /^(08|53|57)/.test(code) || code === '25006'))
+    return true;
+  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|connection timeout/i.test(
+    message,
+  );
+}
+
+/** The name of the unique constraint that the statement violated; undefined for any other error. */
+export function uniqueViolation(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null) return undefined;
+  const { code, constraint } = error as { code?: string; constraint?: string };
+  return code === '23505' ? constraint : undefined;
+}

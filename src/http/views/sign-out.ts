@@ -1,0 +1,22 @@
+import type { FormTarget } from './form.ts';
+import type { RenderPage } from './page.ts';
+
+/** The first button posts `logout=yes`; the second posts nothing of its own and keeps the session. */
+export interface LogoutProps extends FormTarget {
+  /** The application that asked for it. */
+  clientName?: string | undefined;
+  accountEmail?: string | undefined;
+}
+
+export interface SignedOutProps {
+  /** The way back; both or neither. */
+  client?: { name: string; url: string } | undefined;
+}
+
+export function renderLogout(renderPage: RenderPage, props: LogoutProps): string {
+  return renderPage('interaction/logout', { title: 'Sign out?' }, props);
+}
+
+export function renderSignedOut(renderPage: RenderPage, props: SignedOutProps): string {
+  return renderPage('interaction/signed-out', { title: 'You are signed out' }, props);
+}

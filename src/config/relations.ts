@@ -1,0 +1,66 @@
+import type { Problem } from './problem.ts';
+import type { Config } from './schema.ts';
+import { asWritten, settingAt, type Origin } from './settings.ts';
+
+/** A problem, and the paths of the settings that it follows from. */
+export interface RuleBroken {
+  paths: readonly string[];
+  problem: Problem;
+}
+
+interface Relation {
+  /** The setting to blame, then the ones it is measured by. */
+  paths: readonly [string, ...string[]];
+  holds: (config: Config) => boolean;
+  message: (config: Config) => string;
+  remedy: string;
+}
+
+const relations: readonly Relation[] = [
+  {
+    paths: ['ttl.refreshTokenIdleSeconds', 'ttl.refreshTokenAbsoluteSeconds'],
+    holds: ({ ttl }) => ttl.refreshTokenIdleSeconds <= ttl.refreshTokenAbsoluteSeconds,
+    message: ({ ttl }) =>
+      `is longer than the ${ttl.refreshTokenAbsoluteSeconds} s after which a refresh token ends anyway.`,
+    remedy: 'Lower it, or raise ttl.refreshTokenAbsoluteSeconds.',
+  },
+  {
+    paths: ['ttl.sessionIdleSeconds', 'ttl.sessionSeconds'],
+    holds: ({ ttl }) => ttl.sessionIdleSeconds <= ttl.sessionSeconds,
+    message: ({ ttl }) => `is longer than the ${ttl.sessionSeconds} s after which a session ends anyway.`,
+    remedy: 'Lower it, or raise ttl.sessionSeconds.',
+  },
+  {
+    paths: ['throttle.baseDelaySeconds', 'throttle.maxDelaySeconds'],
+    holds: ({ throttle }) => throttle.baseDelaySeconds <= throttle.maxDelaySeconds,
+    message: ({ throttle }) => `is longer than the longest wait, ${throttle.maxDelaySeconds} s.`,
+    remedy: 'Lower it, or raise throttle.maxDelaySeconds.',
+  },
+  {
+    paths: ['password.memoryKib', 'password.parallelism'],
+    holds: ({ password }) => password.memoryKib >= 8 * password.parallelism,
+    message: ({ password }) => `is less than argon2 needs for ${password.parallelism} lanes (RFC 9106 §3.1).`,
+    remedy: 'Give at least 8 KiB for each lane of password.parallelism.',
+  },
+];
+
+/** Settings that contradict each other, in any profile. */
+export function relationProblems({
+  config,
+  origins,
+}: {
+  config: Config;
+  origins: Readonly<Record<string, Origin>>;
+}): RuleBroken[] {
+  return relations
+    .filter(({ holds }) => !holds(config))
+    .map(({ paths, message, remedy }) => ({
+      paths,
+      problem: {
+        code: 'contradicting_settings',
+        setting: asWritten(settingAt(paths[0]), origins[paths[0]]),
+        message: message(config),
+        remedy,
+      },
+    }));
+}

@@ -1,0 +1,98 @@
+/** A relying party: an application, or an API's caller, that is registered here. */
+
+export const CLIENT_KINDS = ['web', 'native', 'browser', 'machine'] as const;
+/**
+ * - `web`: has a server that keeps a secret (RFC 6749 §2.1, confidential)
+ * - `native`: an installed application (RFC 8252), public
+ * - `browser`: runs in the browser, public
+ * - `machine`: acts for itself, has no redirect URI, confidential
+ */
+export type ClientKind = (typeof CLIENT_KINDS)[number];
+
+export const GRANT_TYPES = ['authorization_code', 'refresh_token', 'client_credentials'] as const;
+export type GrantType = (typeof GRANT_TYPES)[number];
+
+export const AUTH_METHODS = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'] as const;
+/** How the client authenticates at the token endpoint; `none` makes it a public client. */
+export type AuthMethod = (typeof AUTH_METHODS)[number];
+
+export const ID_TOKEN_ALGS = ['RS256', 'ES256', 'EdDSA'] as const;
+export type IdTokenAlg = (typeof ID_TOKEN_ALGS)[number];
+
+export const CONSENT_POLICIES = ['always', 'once', 'never'] as const;
+/** When a person is asked; `never` is for first-party clients. */
+export type ConsentPolicy = (typeof CONSENT_POLICIES)[number];
+
+export const CLIENT_SCOPES = ['openid', 'profile', 'email', 'roles', 'offline_access'] as const;
+
+/** A public JSON Web Key Set (RFC 7517 §5). */
+export interface Jwks {
+  keys: Record<string, unknown>[];
+}
+
+/** What an operator decides about a client. */
+export interface ClientDefinition {
+  name: string;
+  kind: ClientKind;
+  firstParty: boolean;
+  consent: ConsentPolicy;
+  /** May be false for a confidential client only. */
+  requirePkce: boolean;
+  requirePushedAuthorizationRequests: boolean;
+  dpopBoundAccessTokens: boolean;
+  /** The name of a role without which nobody gets in. */
+  requireRole?: string;
+  requireMfa: boolean;
+  redirectUris: readonly string[];
+  postLogoutRedirectUris: readonly string[];
+  grantTypes: readonly GrantType[];
+  authMethod: AuthMethod;
+  jwks?: Jwks;
+  jwksUri?: string;
+  scopes: readonly string[];
+  idTokenAlg: IdTokenAlg;
+  /** Where the roles go in tokens (see `rolesClaimPath`), and which: those whose name starts with the prefix. */
+  rolesClaim: { name: string; prefix?: string };
+  /** Puts every granted claim into the ID token, for relying parties that read nothing else. */
+  claimsInIdToken: boolean;
+  /** Instead of the configured lifetime. */
+  accessTokenTtlSeconds?: number;
+  clientUri?: string;
+  logoUri?: string;
+  policyUri?: string;
+  tosUri?: string;
+  /** Where a sign-in can be started anew (OIDC Core §4). */
+  initiateLoginUri?: string;
+  /** E-mail addresses of those responsible. */
+  contacts: readonly string[];
+  /** Origins that may call the token and userinfo endpoints from a browser (CORS). */
+  allowedOrigins: readonly string[];
+}
+
+/** A stored secret: salted SHA-256 of 256 random bits, so no slow hash is needed. */
+export interface ClientSecret {
+  id: string;
+  salt: Buffer;
+  hash: Buffer;
+  createdAt: Date;
+  /** Absent: lives until it is removed. */
+  expiresAt?: Date;
+}
+
+export interface Client extends ClientDefinition {
+  clientId: string;
+  /** At most two live ones; empty for public clients and those that authenticate by key. */
+  secrets: readonly ClientSecret[];
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+/** Whether the client cannot keep a secret (RFC 6749 §2.1). */
+export function isPublic(client: Pick<ClientDefinition, 'authMethod'>): boolean {
+  return client.authMethod === 'none';
+}
+
+/** Whether the client authenticates with a shared secret (RFC 6749 §2.3.1). */
+export function hasSecret(client: Pick<ClientDefinition, 'authMethod'>): boolean {
+  return client.authMethod === 'client_secret_basic' || client.authMethod === 'client_secret_post';
+}

@@ -3,15 +3,16 @@
  * The only file that reads `process.env`. All problems are found in one pass.
  */
 import { readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 
+import { codeOf, readLayer, type JsonLayer } from './json-layer.ts';
 import { checkValue, parseText, type Parsed } from './parse-text.ts';
 import type { Problem } from './problem.ts';
 import { productionProblems } from './production-rules.ts';
 import { relationProblems } from './relations.ts';
 import { configSchema, type Config } from './schema.ts';
 import { asWritten, settingAt, settings, type Origin, type Setting } from './settings.ts';
-import { closest, suggestion, unknownVariables } from './unknown-variables.ts';
+import { unknownVariables } from './unknown-variables.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -28,11 +29,6 @@ export interface Draft {
  * go on to look for more problems (in the database, in Redis) and report all of them together. It is not to be served with.
  */
 export type LoadResult = ({ kind: 'ok' } & Draft) | { kind: 'problems'; problems: Problem[]; draft?: Draft };
-
-interface JsonLayer {
-  file: string;
-  values: Map<string, unknown>;
-}
 
 interface Given {
   origin: Origin;
@@ -147,60 +143,6 @@ function sameJson(parsed: Parsed, value: unknown): boolean {
   return parsed.kind === 'ok' && JSON.stringify(parsed.value) === JSON.stringify(value);
 }
 
-function readLayer(directory: string, name: string, problems: Problem[]): JsonLayer {
-  const file = join(basename(directory), name);
-  const values = new Map<string, unknown>();
-  let text: string;
-  try {
-    text = readFileSync(join(directory, name), 'utf8');
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') {
-      problems.push({
-        code: 'unreadable_file',
-        setting: file,
-        message: `cannot be read (${codeOf(error)}).`,
-        remedy: 'Let the user that runs the server read it.',
-      });
-    }
-    return { file, values };
-  }
-  try {
-    collect(JSON.parse(text), [], values);
-  } catch (error) {
-    problems.push({
-      code: 'invalid_json',
-      setting: file,
-      message: `is not valid JSON: ${error instanceof SyntaxError ? error.message : String(error)}.`,
-      remedy: 'Correct the file; comments and trailing commas are not allowed in it.',
-    });
-  }
-  const known = settings.map(({ path }) => path);
-  for (const path of values.keys()) {
-    if (known.includes(path) && !(path === 'env' && name !== 'default.json')) continue;
-    values.delete(path);
-    problems.push({
-      code: 'unknown_setting',
-      setting: `${path} in ${file}`,
-      message:
-        path === 'env'
-          ? 'the profile chooses this file, so it cannot be set in it.'
-          : 'there is no such setting.',
-      remedy: path === 'env' ? 'Remove it and set GATEHOUSE_ENV.' : suggestion(closest(path, known)),
-    });
-  }
-  return { file, values };
-}
-
-/** Flattens nested objects to paths; a key with a dot in it stays what it is and is then unknown. */
-function collect(value: unknown, path: readonly string[], into: Map<string, unknown>): void {
-  const isGroup = typeof value === 'object' && value !== null && !Array.isArray(value);
-  if (!isGroup) {
-    into.set(path.join('.'), value);
-    return;
-  }
-  for (const [key, child] of Object.entries(value)) collect(child, [...path, key], into);
-}
-
 function nest(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const root: Record<string, unknown> = {};
   for (const [path, value] of Object.entries(values)) {
@@ -220,10 +162,6 @@ function invalid(setting: Setting, origin: Origin, message: string): Problem {
     message: `${message}.`,
     remedy: `${setting.path}: ${setting.description}`,
   };
-}
-
-function codeOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : String(error);
 }
 
 function freeze<T>(value: T): T {

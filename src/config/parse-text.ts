@@ -1,18 +1,35 @@
 import type { z } from 'zod';
 
-import type { Setting } from './settings.ts';
+import type { Setting, SettingKind } from './settings.ts';
 
 export type Parsed = { kind: 'ok'; value: unknown } | { kind: 'wrong'; message: string };
 
-const booleans: Readonly<Record<string, boolean>> = {
-  true: true,
-  yes: true,
-  on: true,
-  1: true,
-  false: false,
-  no: false,
-  off: false,
-  0: false,
+const booleans = new Map([
+  ...['true', 'yes', 'on', '1'].map((word) => [word, true] as const),
+  ...['false', 'no', 'off', '0'].map((word) => [word, false] as const),
+]);
+
+const parsers: Record<SettingKind, (setting: Setting, text: string) => Parsed> = {
+  text: checkValue,
+  choice: checkValue,
+  number: (setting, text) =>
+    /^-?\d{1,15}$/.test(text)
+      ? checkValue(setting, Number(text))
+      : wrong(`must be a whole number${quote(setting, text)}`),
+  boolean: (setting, text) => {
+    const value = booleans.get(text.toLowerCase());
+    return value === undefined
+      ? wrong(`must be true or false${quote(setting, text)}`)
+      : checkValue(setting, value);
+  },
+  list: (setting, text) =>
+    checkValue(
+      setting,
+      text
+        .split(/[,\n]/)
+        .map((item) => item.trim())
+        .filter((item) => item !== ''),
+    ),
 };
 
 /**
@@ -20,29 +37,7 @@ const booleans: Readonly<Record<string, boolean>> = {
  * (in a file also by line breaks).
  */
 export function parseText(setting: Setting, text: string): Parsed {
-  switch (setting.kind) {
-    case 'text':
-    case 'choice':
-      return checkValue(setting, text);
-    case 'number':
-      return /^-?\d{1,15}$/.test(text)
-        ? checkValue(setting, Number(text))
-        : wrong(setting, `must be a whole number${quote(setting, text)}`);
-    case 'boolean': {
-      const value = booleans[text.toLowerCase()];
-      return value === undefined
-        ? wrong(setting, `must be true or false${quote(setting, text)}`)
-        : checkValue(setting, value);
-    }
-    case 'list':
-      return checkValue(
-        setting,
-        text
-          .split(/[,\n]/)
-          .map((item) => item.trim())
-          .filter((item) => item !== ''),
-      );
-  }
+  return parsers[setting.kind](setting, text);
 }
 
 /** Judges a value that has its type already, as JSON files give it. */
@@ -50,10 +45,10 @@ export function checkValue(setting: Setting, value: unknown): Parsed {
   const result = setting.schema.safeParse(value);
   if (result.success) return { kind: 'ok', value: result.data };
   const messages = new Set(result.error.issues.map((issue) => sentence(setting, issue, value)));
-  return wrong(setting, [...messages].join('; '));
+  return wrong([...messages].join('; '));
 }
 
-function wrong(_setting: Setting, message: string): Parsed {
+function wrong(message: string): Parsed {
   return { kind: 'wrong', message };
 }
 

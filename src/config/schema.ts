@@ -40,7 +40,7 @@ function text(fault: (value: string) => string | undefined): z.ZodString {
 
 const whole = (minimum: number, maximum: number): z.ZodNumber => z.number().int().min(minimum).max(maximum);
 const seconds = (minimum: number, maximum = 10 * 365 * 86_400): z.ZodNumber => whole(minimum, maximum);
-const secret = z.string().min(32, 'must have at least 32 characters');
+const secret = z.string().min(32);
 
 export const configSchema = z.strictObject({
   env: setting(
@@ -55,7 +55,7 @@ export const configSchema = z.strictObject({
   port: setting(whole(1, 65_535).default(3000), 'The port to listen on.'),
   listenAddress: setting(
     text(listenAddressFault).default('127.0.0.1'),
-    'The address to listen on; `0.0.0.0` or `::` for all of them.',
+    'The address to listen on; `0.0.0.0` or `::` for all of them. In production `0.0.0.0` unless set.',
   ),
   dataDir: setting(
     z.string().min(1).default('./data'),
@@ -102,7 +102,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       drainSeconds: setting(
         seconds(0, 300).default(5),
-        'After SIGTERM: how long requests are still accepted while `/healthz/ready` already says no, so that balancers can look elsewhere.',
+        'After SIGTERM: how long requests are still accepted while `/healthz/ready` already says no, so that balancers can look elsewhere. In development 0 unless set.',
       ),
       graceSeconds: setting(
         seconds(1, 300).default(15),
@@ -135,7 +135,7 @@ export const configSchema = z.strictObject({
       ),
       format: setting(
         z.enum(['json', 'pretty']).default('json'),
-        '`json` for machines, `pretty` for people.',
+        '`json` for machines, `pretty` for people. In development `pretty` unless set.',
       ),
     })
     .prefault({}),
@@ -273,7 +273,7 @@ export const configSchema = z.strictObject({
     .prefault({}),
   demo: setting(
     z.boolean().default(false),
-    'Whether two demonstration applications are registered and served. Production refuses them.',
+    'Whether two demonstration applications are registered and served. In development they are, unless set; production refuses them.',
   ),
   branding: z
     .strictObject({

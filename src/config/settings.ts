@@ -5,6 +5,8 @@ import { configSchema, type Secrecy } from './schema.ts';
 /** How a value is written in the environment: lists are separated by commas. */
 export type SettingKind = 'text' | 'number' | 'boolean' | 'list' | 'choice';
 
+export type SettingValue = string | number | boolean | readonly string[];
+
 /** One leaf of the schema. */
 export interface Setting {
   /** `database.url` */
@@ -16,7 +18,7 @@ export interface Setting {
   description: string;
   secrecy: Secrecy | undefined;
   /** Undefined where the setting may be absent or is derived from another. */
-  defaultValue: unknown;
+  defaultValue: SettingValue | undefined;
   /** How the value comes about when it is not given and has no fixed default. */
   derived: string | undefined;
   schema: z.ZodType;
@@ -70,7 +72,7 @@ function leaves(schema: z.ZodType, path: readonly string[]): Setting[] {
       choices: inner instanceof z.ZodEnum ? inner.options.map(String) : [],
       description: description ?? '',
       secrecy: secrecy as Secrecy | undefined,
-      defaultValue,
+      defaultValue: defaultValue as SettingValue | undefined,
       derived: derived as string | undefined,
       schema,
     },

@@ -1,0 +1,190 @@
+import type { Clock } from '../platform/clock.ts';
+import type { Database, Queryable } from '../platform/database.ts';
+import { uuidv7 } from '../platform/ids.ts';
+
+/**
+ * What has been ended before its time. `grant`, `session` and `token` end what carries that id; `account` ends
+ * everything issued to the account at or before `before` (everything, without it).
+ */
+export type Revocation = {
+  kind: 'grant' | 'session' | 'token' | 'account';
+  id: string;
+  before?: Date | undefined;
+  /** When the last thing that it can end has expired by itself. */
+  expiresAt: Date;
+  reason: string;
+};
+
+export interface RevocableSubject {
+  grantId?: string | undefined;
+  sessionUid?: string | undefined;
+  tokenId?: string | undefined;
+  accountId?: string | undefined;
+  /** Without it, any revocation of the account counts. */
+  issuedAt?: Date | undefined;
+}
+
+/** The live revocations in memory, in every process within a second of being written. */
+export interface RevocationList {
+  isRevoked: (subject: RevocableSubject) => boolean;
+  /** Takes one over at once, without waiting for the news to come round. */
+  add: (revocation: Revocation) => void;
+  /** Loads what is live, then listens and polls. @throws when the database cannot be reached */
+  start: () => Promise<void>;
+  stop: () => Promise<void>;
+  refresh: () => Promise<void>;
+}
+
+export const REVOCATIONS_CHANNEL = 'gatehouse_revocations';
+const POLL_INTERVAL_MS = 1_000;
+
+/** Records the revocation in the caller's transaction: it is final as soon as that commits. */
+export async function insertRevocation(tx: Queryable, revocation: Revocation): Promise<void> {
+  await tx.query(
+    `with told as (select pg_notify('${REVOCATIONS_CHANNEL}', ''))
+     insert into revocations (id, kind, subject, before, expires_at, reason)
+     select $1, $2, $3, $4, $5, $6 from told`,
+    [
+      uuidv7(),
+      revocation.kind,
+      revocation.id,
+      revocation.before ?? null,
+      revocation.expiresAt,
+      revocation.reason,
+    ],
+  );
+}
+
+/** Removes at most `limit` revocations that can end nothing any more; returns how many. */
+export async function removeExpiredRevocations(
+  db: Queryable,
+  { now, limit = 1_000 }: { now: Date; limit?: number },
+): Promise<number> {
+  const { rowCount } = await db.query(
+    `delete from revocations where id in (select id from revocations where expires_at < $1 limit $2)`,
+    [now, limit],
+  );
+  return rowCount;
+}
+
+/** Whether what was issued at `issuedAt` falls under the revocation. In whole seconds, as tokens carry their times. */
+export function isCovered(before: Date | undefined, issuedAt: Date | undefined): boolean {
+  if (before === undefined || issuedAt === undefined) return true;
+  return Math.floor(issuedAt.getTime() / 1000) <= Math.floor(before.getTime() / 1000);
+}
+
+interface Entry {
+  /** Undefined: everything. */
+  before: Date | undefined;
+  expiresAt: Date;
+}
+
+interface RevocationRow {
+  kind: Revocation['kind'];
+  subject: string;
+  before: Date | null;
+  expires_at: Date;
+}
+
+export function createRevocationList({
+  db,
+  clock,
+  onError = () => {},
+}: {
+  db: Database;
+  clock: Clock;
+  onError?: (error: unknown) => void;
+}): RevocationList {
+  const entries = new Map<string, Entry>();
+  let seenVersion = '0';
+  let poll: NodeJS.Timeout | undefined;
+  let listening: { stop: () => Promise<void> } | undefined;
+  let refreshing: Promise<void> | undefined;
+  let isRefreshWanted = false;
+  let isStopped = true;
+
+  const add = ({ kind, id, before, expiresAt }: Omit<Revocation, 'reason'>): void => {
+    const key = keyOf(kind, id);
+    const known = entries.get(key);
+    if (!known) {
+      entries.set(key, { before, expiresAt });
+      return;
+    }
+    if (known.before && (before === undefined || before > known.before)) known.before = before;
+    if (expiresAt > known.expiresAt) known.expiresAt = expiresAt;
+  };
+
+  const load = async (): Promise<void> => {
+    const now = clock.now();
+    // Everything below the snapshot's xmin has ended and was visible to this query or never will be; whatever was
+    // still under way is at or above it and is looked for again next time.
+    const { rows } = await db.query<RevocationRow & { next_version: string }>(
+      `select kind, subject, before, expires_at, s.next_version
+         from (select pg_snapshot_xmin(pg_current_snapshot())::text as next_version) s
+         left join revocations on version >= $1::xid8 and expires_at > $2`,
+      [seenVersion, now],
+    );
+    for (const row of rows) {
+      if (row.kind !== null)
+        add({
+          kind: row.kind,
+          id: row.subject,
+          before: row.before ?? undefined,
+          expiresAt: row.expires_at,
+        });
+    }
+    seenVersion = rows[0]?.next_version ?? seenVersion;
+    for (const [key, { expiresAt }] of entries) if (expiresAt <= now) entries.delete(key);
+  };
+
+  // A message that comes in while a query is under way may tell of what that query did not see.
+  const refresh = async (): Promise<void> => {
+    isRefreshWanted = true;
+    refreshing ??= (async () => {
+      while (isRefreshWanted) {
+        isRefreshWanted = false;
+        await load();
+      }
+    })().finally(() => {
+      refreshing = undefined;
+    });
+    await refreshing;
+  };
+
+  const refreshOrReport = (): void => {
+    if (!isStopped) refresh().catch(onError);
+  };
+
+  const find = (kind: Revocation['kind'], id: string | undefined): Entry | undefined => {
+    if (id === undefined) return undefined;
+    const entry = entries.get(keyOf(kind, id));
+    return entry && entry.expiresAt > clock.now() ? entry : undefined;
+  };
+
+  return {
+    isRevoked: ({ grantId, sessionUid, tokenId, accountId, issuedAt }) => {
+      if (find('grant', grantId) ?? find('session', sessionUid) ?? find('token', tokenId)) return true;
+      const account = find('account', accountId);
+      return account !== undefined && isCovered(account.before, issuedAt);
+    },
+    add,
+    start: async () => {
+      isStopped = false;
+      await refresh();
+      listening = await db.listen(REVOCATIONS_CHANNEL, refreshOrReport);
+      poll = setInterval(refreshOrReport, POLL_INTERVAL_MS);
+      poll.unref();
+    },
+    stop: async () => {
+      isStopped = true;
+      clearInterval(poll);
+      await listening?.stop();
+      await refreshing?.catch(onError);
+    },
+    refresh,
+  };
+}
+
+function keyOf(kind: string, id: string): string {
+  return `${kind}:${id}`;
+}

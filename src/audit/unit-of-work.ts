@@ -1,0 +1,146 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+import { currentRequest } from '../platform/request-context.ts';
+import type { Batch, LiveSubject, Spend } from './batch.ts';
+import { isSpendConflict } from './errors.ts';
+import type { AuditEvent } from './events.ts';
+import type { Revocation } from './revocations.ts';
+
+/**
+ * What one request records, spends and revokes, gathered while it is served and made durable before its response
+ * leaves. What it did elsewhere (Redis) is undone when the record cannot be written.
+ */
+export interface UnitOfWork {
+  record: (event: AuditEvent) => void;
+  /** Judged in the flush. `onConflict` runs when this credential turns out to be spent, before the rollbacks. */
+  spend: (credential: Spend & { onConflict?: () => void }) => void;
+  revoke: (revocation: Revocation) => void;
+  /** The flush refuses when one of these has been revoked. */
+  requireLive: (subject: LiveSubject) => void;
+  /** After the record is durable, before the response leaves, in the order given. A failure is reported, not thrown. */
+  onCommit: (work: () => Promise<void>) => void;
+  /** The record was not written: undo, latest first. A failure is reported, not thrown. */
+  onRollback: (work: () => Promise<void>) => void;
+  /**
+   * Writes what was gathered since the last commit; does nothing when that is nothing. Afterwards the unit of work is
+   * empty, whatever the outcome, so a refusal can be recorded and committed after a conflict.
+   *
+   * @throws AppError `temporarily_unavailable` (503), `credential_spent` or `revoked` (400), see errors.ts
+   */
+  commit: () => Promise<void>;
+  /** Gives up what was gathered: runs the rollbacks, writes nothing. */
+  rollback: () => Promise<void>;
+  isEmpty: () => boolean;
+}
+
+/** The part of the log that a unit of work needs. */
+export interface BatchWriter {
+  write: (batch: Batch) => Promise<void>;
+  reportError: (error: unknown, message: string) => void;
+}
+
+interface Gathered {
+  events: AuditEvent[];
+  spent: (Spend & { onConflict?: () => void })[];
+  revocations: Revocation[];
+  requireLive: LiveSubject[];
+  onCommit: (() => Promise<void>)[];
+  onRollback: (() => Promise<void>)[];
+}
+
+const storage = new AsyncLocalStorage<UnitOfWork>();
+
+export function currentUnitOfWork(): UnitOfWork | undefined {
+  return storage.getStore();
+}
+
+/** Runs `work` with a fresh unit of work, which it must commit itself: only it knows when the response leaves. */
+export function runInUnitOfWork<T>(log: BatchWriter, work: (unit: UnitOfWork) => T): T {
+  const unit = createUnitOfWork(log);
+  return storage.run(unit, () => work(unit));
+}
+
+export function createUnitOfWork(log: BatchWriter): UnitOfWork {
+  let gathered = nothing();
+  let committing: Promise<void> | undefined;
+
+  const isEmpty = (): boolean =>
+    gathered.events.length === 0 &&
+    gathered.spent.length === 0 &&
+    gathered.revocations.length === 0 &&
+    gathered.requireLive.length === 0;
+
+  const runAll = async (works: readonly (() => Promise<void>)[], message: string): Promise<void> => {
+    for (const work of works) {
+      try {
+        await work();
+      } catch (error) {
+        log.reportError(error, message);
+      }
+    }
+  };
+
+  const undo = ({ onRollback }: Gathered): Promise<void> =>
+    runAll(onRollback.toReversed(), 'Undoing what could not be recorded failed');
+
+  const commitOnce = async (): Promise<void> => {
+    const batch = gathered;
+    const isNothingToWrite = isEmpty();
+    gathered = nothing();
+    if (!isNothingToWrite) {
+      try {
+        const request = currentRequest();
+        await log.write({
+          events: batch.events,
+          spent: batch.spent,
+          revocations: batch.revocations,
+          requireLive: batch.requireLive,
+          requestId: request?.requestId,
+          ip: request?.ip,
+          userAgent: request?.userAgent,
+        });
+      } catch (error) {
+        if (isSpendConflict(error)) tellConflict(batch, error.cause as Spend);
+        await undo(batch);
+        throw error;
+      }
+    }
+    await runAll(batch.onCommit, 'A step that follows a durable record failed');
+  };
+
+  const tellConflict = (batch: Gathered, lost: Spend): void => {
+    for (const spend of batch.spent.filter(({ digest }) => digest === lost.digest)) {
+      try {
+        spend.onConflict?.();
+      } catch (error) {
+        log.reportError(error, 'Handling a spent credential failed');
+      }
+    }
+  };
+
+  return {
+    record: (event) => gathered.events.push(event),
+    spend: (credential) => gathered.spent.push(credential),
+    revoke: (revocation) => gathered.revocations.push(revocation),
+    requireLive: (subject) => gathered.requireLive.push(subject),
+    onCommit: (work) => gathered.onCommit.push(work),
+    onRollback: (work) => gathered.onRollback.push(work),
+    isEmpty,
+    commit: async () => {
+      if (committing) await committing;
+      committing = commitOnce().finally(() => {
+        committing = undefined;
+      });
+      await committing;
+    },
+    rollback: async () => {
+      const batch = gathered;
+      gathered = nothing();
+      await undo(batch);
+    },
+  };
+}
+
+function nothing(): Gathered {
+  return { events: [], spent: [], revocations: [], requireLive: [], onCommit: [], onRollback: [] };
+}

@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto';
+import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { createDatabase } from '../../../src/platform/database.ts';
+import { accountForPostgres, cleanEnvironment } from '../../../src/platform/embedded-postgres/account.ts';
+import { prepareBinaries } from '../../../src/platform/embedded-postgres/binaries.ts';
+import { runProgram, startProcess, startService } from './process.ts';
+
+export interface PostgresServer {
+  url: string;
+  pid: number;
+  stop: () => Promise<void>;
+}
+
+/** Where the programs `initdb` and `postgres` are. */
+export interface PostgresPrograms {
+  initdb: string;
+  postgres: string;
+}
+
+/** The PostgreSQL that npm brought, copied to below `directory` where its user cannot reach the clone. */
+export async function embeddedPostgres(directory: string): Promise<PostgresPrograms> {
+  return prepareBinaries({
+    account: await accountForPostgres(directory),
+    copyDirectories: [directory],
+    onProgress: () => {},
+  });
+}
+
+/**
+ * A PostgreSQL of our own on loopback with its data in the folder `name` below `directory`, which everybody must be
+ * able to enter: where we are root, it runs as another user. Ready for many connections, and durable enough for
+ * everything but a power failure, which no test brings about.
+ */
+export async function startPostgres({
+  programs,
+  name,
+  directory,
+}: {
+  programs: PostgresPrograms;
+  name: string;
+  directory: string;
+}): Promise<PostgresServer> {
+  const home = path.join(directory, name);
+  const dataDirectory = path.join(home, 'data');
+  const logFile = path.join(home, 'postgres.log');
+  const passwordFile = path.join(home, 'password');
+  const password = randomBytes(16).toString('hex');
+  const account = await accountForPostgres(dataDirectory);
+  await mkdir(home, { mode: 0o700 });
+  await writeFile(passwordFile, password, { mode: 0o600 });
+  if (account) {
+    await chown(home, account.uid, account.gid);
+    await chown(passwordFile, account.uid, account.gid);
+  }
+
+  const options = {
+    ...(account && { uid: account.uid, gid: account.gid }),
+    cwd: home,
+    env: cleanEnvironment(),
+    logFile,
+  };
+  await runProgram(
+    programs.initdb,
+    [
+      `--pgdata=${dataDirectory}`,
+      '--username=postgres',
+      `--pwfile=${passwordFile}`,
+      '--auth=scram-sha-256',
+      '--encoding=UTF8',
+      '--locale=C',
+      '--no-sync',
+    ],
+    options,
+  );
+  await rm(passwordFile);
+
+  const urlAt = (port: number): string => `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
+  const { port, process: server } = await startService({
+    name: 'PostgreSQL',
+    logFile,
+    start: (port) =>
+      startProcess(
+        programs.postgres,
+        ['-D', dataDirectory, ...Object.entries(settings(port)).map(([name, value]) => `--${name}=${value}`)],
+        options,
+      ),
+    isReady: (port) => answersQuery(urlAt(port)),
+  });
+  // SIGINT is PostgreSQL's fast shutdown: it ends the connections that tests forgot.
+  return { url: urlAt(port), pid: server.pid, stop: () => server.stop('SIGINT') };
+}
+
+function settings(port: number): Record<string, string | number> {
+  return {
+    port,
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    max_connections: 300,
+    shared_buffers: '128MB',
+    fsync: 'off',
+    full_page_writes: 'off',
+    max_wal_size: '2GB',
+    log_min_messages: 'warning',
+  };
+}
+
+async function answersQuery(connectionString: string): Promise<boolean> {
+  const db = createDatabase({ connection: { connectionString }, maxConnections: 1, connectTimeoutMs: 2_000 });
+  try {
+    await db.ping();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await db.close();
+  }
+}

@@ -1,11 +1,51 @@
+/**
+ * Clients: who may ask for sign-ins and tokens, and how.
+ *
+ * This folder owns the tables `clients` and `client_secrets`. It holds that what is registered is safe by the rules
+ * of RFC 9700 and RFC 8252 (definition.ts, redirect-uris.ts), that a secret is shown once and stored as a hash, and
+ * that a change is seen by every process within a second (cache.ts).
+ *
+ * Elsewhere: what the provider makes of the metadata (oidc/), which roles exist (rbac/).
+ */
+import { randomBytes } from 'node:crypto';
+
+import { appendInTransaction } from '../audit/append.ts';
 import type { Actor } from '../audit/events.ts';
-import type { Client, ClientDefinition } from './client.ts';
+import type { Clock } from '../platform/clock.ts';
+import { uniqueViolation, type Database, type Queryable } from '../platform/database.ts';
+import { AppError } from '../platform/errors.ts';
+import { bumpVersion, watchVersion, type VersionWatch } from '../platform/version-watch.ts';
+import { createClientCache } from './cache.ts';
+import { hasSecret, type Client } from './client.ts';
+import {
+  changeDefinition,
+  changedProperties,
+  defineClient,
+  type DefinitionChanges,
+  type DefinitionInput,
+} from './definition.ts';
+import { checkImportedSecret, generateSecret, hashSecret, liveSecrets, verifySecret } from './secrets.ts';
+import {
+  deleteClient,
+  deleteExpiredSecrets,
+  deleteSecret,
+  deleteSecrets,
+  expireSecrets,
+  findClient,
+  insertClient,
+  insertSecret,
+  listClients,
+  lockClient,
+  touchClient,
+  updateClient,
+} from './store.ts';
+
+const VERSION_NAME = 'clients';
+const CLIENT_ID = /^[A-Za-z0-9][A-Za-z0-9._~:/@+-]{0,127}$/;
+const MAX_LIVE_SECRETS = 2;
 
 /** What may be given when registering a client; everything but the name has a default or is inferred. */
-export interface NewClient extends Partial<ClientDefinition> {
-  name: string;
-  /** Infers `browser` or `native` and `authMethod: 'none'`. */
-  isPublic?: boolean;
+export interface NewClient extends DefinitionInput {
   /** Imported; else generated. */
   clientId?: string;
   /** Imported; else generated where the authentication method needs one. */
@@ -13,12 +53,7 @@ export interface NewClient extends Partial<ClientDefinition> {
 }
 
 /** What may change later: not the kind. `null` clears an optional property. */
-export type ClientChanges = {
-  [K in keyof Omit<ClientDefinition, 'kind'>]?:
-    | ClientDefinition[K]
-    | (undefined extends ClientDefinition[K] ? null : never)
-    | undefined;
-};
+export type ClientChanges = DefinitionChanges;
 
 export interface ClientService {
   /**
@@ -57,4 +92,247 @@ export interface ClientService {
   /** Begins to watch for changes and to keep clients in memory. */
   start: () => Promise<void>;
   stop: () => Promise<void>;
+}
+
+/**
+ * @param staleAfterSeconds how long clients are still served from memory while the database cannot be asked whether
+ *   they have changed; after that a look-up fails as the database does
+ * @param onError told when the database cannot be watched; the watch goes on
+ */
+export function createClientService({
+  db,
+  clock,
+  staleAfterSeconds = 300,
+  pollIntervalMs = 1_000,
+  onError = () => {},
+}: {
+  db: Database;
+  clock: Clock;
+  staleAfterSeconds?: number;
+  pollIntervalMs?: number;
+  onError?: (error: Error) => void;
+}): ClientService {
+  const listeners = new Set<() => void>();
+  const cache = createClientCache({
+    load: async (clientId) => {
+      const client = await findClient(db, clientId);
+      return client && deepFreeze(client);
+    },
+  });
+  let watch: VersionWatch | undefined;
+
+  const forget = (): void => {
+    cache.clear();
+    for (const listener of listeners) listener();
+  };
+  const isKnownFresh = (): boolean =>
+    watch !== undefined && performance.now() - watch.confirmedAtMs() < staleAfterSeconds * 1_000;
+
+  /** One change: made, recorded and announced in one transaction. */
+  const change = async <T>(work: (tx: Queryable) => Promise<T>): Promise<T> => {
+    const result = await db.transaction(async (tx) => {
+      const made = await work(tx);
+      await bumpVersion(tx, VERSION_NAME);
+      return made;
+    });
+    forget();
+    return result;
+  };
+  const lock = async (tx: Queryable, clientId: string): Promise<Client> =>
+    (await lockClient(tx, clientId)) ?? notFound(clientId);
+  const reread = async (tx: Queryable, clientId: string): Promise<Client> =>
+    (await findClient(tx, clientId)) ?? notFound(clientId);
+
+  return {
+    create: async ({ clientId = randomBytes(16).toString('hex'), secret: imported, ...input }, by) => {
+      const now = clock.now();
+      const definition = defineClient(input);
+      if (!CLIENT_ID.test(clientId)) {
+        throw new AppError(
+          'invalid_client',
+          400,
+          'A client id is 1 to 128 of A-Z a-z 0-9 . _ ~ : / @ + - and starts with a letter or digit.',
+        );
+      }
+      const secret = hasSecret(definition) ? (imported ?? generateSecret()) : undefined;
+      if (imported !== undefined) {
+        if (!secret) throw noSecretWanted(definition.authMethod);
+        checkImportedSecret(imported);
+      }
+      return change(async (tx) => {
+        await insertClient(tx, clientId, definition, now).catch((error: unknown) => {
+          if (uniqueViolation(error) !== 'clients_pkey') throw error;
+          throw new AppError('client_exists', 409, `There is a client ${clientId} already.`, {
+            cause: error,
+          });
+        });
+        if (secret) await insertSecret(tx, clientId, hashSecret(secret, now));
+        await appendInTransaction(
+          tx,
+          {
+            type: 'client.created',
+            outcome: 'success',
+            actor: by,
+            clientId,
+            payload: { name: definition.name, kind: definition.kind, imported: imported !== undefined },
+          },
+          { clock },
+        );
+        return { client: await reread(tx, clientId), ...(secret && { secret }) };
+      });
+    },
+
+    get: async (clientId) => {
+      const client = isClientId(clientId) ? await findClient(db, clientId) : undefined;
+      return client ?? notFound(clientId);
+    },
+
+    find: async (clientId) => {
+      if (!isClientId(clientId)) return undefined;
+      return isKnownFresh() ? cache.find(clientId) : findClient(db, clientId);
+    },
+
+    list: (page = {}) => listClients(db, page),
+
+    update: (clientId, changes, by) =>
+      change(async (tx) => {
+        const before = await lock(tx, clientId);
+        const { secrets: _, clientId: __, createdAt: ___, updatedAt: ____, ...definition } = before;
+        const after = changeDefinition(definition, changes);
+        const changed = changedProperties(definition, after);
+        if (changed.length === 0) return before;
+        await updateClient(tx, clientId, after, clock.now());
+        if (!hasSecret(after)) await deleteSecrets(tx, clientId);
+        await appendInTransaction(
+          tx,
+          { type: 'client.updated', outcome: 'success', actor: by, clientId, payload: { changed } },
+          { clock },
+        );
+        return reread(tx, clientId);
+      }),
+
+    delete: (clientId, by) =>
+      change(async (tx) => {
+        const { name } = await lock(tx, clientId);
+        await deleteClient(tx, clientId);
+        await appendInTransaction(
+          tx,
+          { type: 'client.deleted', outcome: 'success', actor: by, clientId, payload: { name } },
+          { clock },
+        );
+      }),
+
+    rotateSecret: (clientId, { graceSeconds }, by) =>
+      change(async (tx) => {
+        const now = clock.now();
+        const client = await lock(tx, clientId);
+        if (!hasSecret(client)) throw noSecretWanted(client.authMethod);
+        const expiresAt =
+          graceSeconds === undefined ? undefined : new Date(now.getTime() + graceSeconds * 1_000);
+        const survivors = graceSeconds === 0 ? 0 : liveSecrets(client, now).length;
+        if (survivors >= MAX_LIVE_SECRETS) {
+          throw new AppError(
+            'too_many_secrets',
+            409,
+            `Client ${clientId} has ${MAX_LIVE_SECRETS} live secrets already. Remove the one that is no longer used, or rotate without grace (0 seconds), which ends both.`,
+          );
+        }
+        if (expiresAt) await expireSecrets(tx, clientId, expiresAt);
+        await deleteExpiredSecrets(tx, clientId, now);
+        const secret = generateSecret();
+        const stored = hashSecret(secret, now);
+        await insertSecret(tx, clientId, stored);
+        await touchClient(tx, clientId, now);
+        await appendInTransaction(
+          tx,
+          {
+            type: 'client.secret_rotated',
+            outcome: 'success',
+            actor: by,
+            clientId,
+            payload: {
+              secret_id: stored.id,
+              live: survivors + 1,
+              ...(expiresAt && { expires_at: expiresAt.toISOString() }),
+            },
+          },
+          { clock },
+        );
+        return { client: await reread(tx, clientId), secret, secretId: stored.id };
+      }),
+
+    removeSecret: (clientId, secretId, by) =>
+      change(async (tx) => {
+        const now = clock.now();
+        const client = await lock(tx, clientId);
+        if (!client.secrets.some(({ id }) => id === secretId)) {
+          throw new AppError('secret_not_found', 404, `Client ${clientId} has no secret ${secretId}.`);
+        }
+        if (liveSecrets(client, now).every(({ id }) => id === secretId)) {
+          throw new AppError(
+            'last_secret',
+            409,
+            `It is the only live secret of client ${clientId}. Rotate first; without grace, if it has leaked.`,
+          );
+        }
+        await deleteSecret(tx, clientId, secretId);
+        await touchClient(tx, clientId, now);
+        await appendInTransaction(
+          tx,
+          {
+            type: 'client.secret_removed',
+            outcome: 'success',
+            actor: by,
+            clientId,
+            payload: { secret_id: secretId },
+          },
+          { clock },
+        );
+        return reread(tx, clientId);
+      }),
+
+    verifySecret: (client, presented) => verifySecret(client, presented, clock.now()),
+
+    onChange: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+
+    start: async () => {
+      watch ??= await watchVersion({ db, name: VERSION_NAME, onChange: forget, onError, pollIntervalMs });
+    },
+
+    stop: async () => {
+      const stopped = watch;
+      watch = undefined;
+      cache.clear();
+      await stopped?.stop();
+    },
+  };
+}
+
+/** Whatever else was presented as one is no client's, and not worth a query. */
+function isClientId(value: string): boolean {
+  return CLIENT_ID.test(value);
+}
+
+function notFound(clientId: string): never {
+  throw new AppError('client_not_found', 404, `There is no client ${JSON.stringify(clientId)}.`);
+}
+
+function noSecretWanted(authMethod: string): AppError {
+  return new AppError(
+    'no_secret_wanted',
+    409,
+    `The client authenticates with ${authMethod}: it has no secret to keep.`,
+  );
+}
+
+/** Everybody shares the cached object. Bytes cannot be frozen; nothing writes to them. */
+function deepFreeze<T extends object>(value: T): T {
+  if (ArrayBuffer.isView(value) || value instanceof Date) return value;
+  for (const member of Object.values(value)) {
+    if (typeof member === 'object' && member !== null) deepFreeze(member as object);
+  }
+  return Object.freeze(value);
 }

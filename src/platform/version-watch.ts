@@ -63,22 +63,20 @@ export async function watchVersion({
     seen = version;
     onChange();
   };
+  const readUntilQuiet = async (): Promise<void> => {
+    isAskedAgain = false;
+    await readOnce();
+    if (isAskedAgain && !isStopped) await readUntilQuiet();
+  };
   const check = (): Promise<void> => {
     // A reading that is under way may have missed what the caller knows about: one more follows it.
     if (running) {
       isAskedAgain = true;
       return running;
     }
-    running = (async () => {
-      try {
-        do {
-          isAskedAgain = false;
-          await readOnce();
-        } while (isAskedAgain && !isStopped);
-      } finally {
-        running = undefined;
-      }
-    })();
+    running = readUntilQuiet().finally(() => {
+      running = undefined;
+    });
     return running;
   };
   const subscribe = async (): Promise<void> => {
@@ -119,7 +117,9 @@ export async function watchVersion({
 }
 
 async function readVersion(db: Queryable, name: string): Promise<string> {
-  const { rows } = await db.query<{ version: string }>('select version from versions where name = $1', [name]);
+  const { rows } = await db.query<{ version: string }>('select version from versions where name = $1', [
+    name,
+  ]);
   return rows[0]?.version ?? '0';
 }
 

@@ -1,5 +1,7 @@
 import pg from 'pg';
 
+import { openConnection, type Connection } from './connection.ts';
+
 /** Whatever runs SQL: the pool, or one connection inside a transaction. */
 export interface Queryable {
   query: <Row extends object>(
@@ -13,6 +15,8 @@ export interface Database extends Queryable {
   transaction: <T>(work: (tx: Queryable) => Promise<T>) => Promise<T>;
   /** Keeps one connection of its own on the channel, reconnecting for as long as it is wanted. */
   listen: (channel: string, onMessage: (payload: string) => void) => Promise<{ stop: () => Promise<void> }>;
+  /** A connection of the caller's own, outside the pool. */
+  connect: (options?: { timeoutMs?: number }) => Promise<Connection>;
   ping: () => Promise<void>;
   poolUse: () => { total: number; idle: number; waiting: number };
   close: () => Promise<void>;
@@ -72,6 +76,8 @@ export function createDatabase({
       }
     },
     listen: (channel, onMessage) => listen({ settings, channel, onMessage, onError }),
+    connect: ({ timeoutMs = connectTimeoutMs } = {}) =>
+      openConnection({ ...settings, connectionTimeoutMillis: timeoutMs }, onError),
     ping: async () => {
       await pool.query('select 1');
     },

@@ -1,4 +1,14 @@
+import { appendInTransaction } from '../audit/append.ts';
+import { currentUnitOfWork } from '../audit/unit-of-work.ts';
+import type { Database } from '../platform/database.ts';
 import type { Account } from './account.ts';
+import type { Hasher, HashingSlot, HashParameters } from './hashing/hasher.ts';
+import { needsRehash } from './hashing/parameters.ts';
+import { normaliseIdentifier } from './identifier.ts';
+import { createParameterSets } from './parameter-sets.ts';
+import { isPossiblePassword, preparePassword } from './password.ts';
+import type { SignInThrottle } from './sign-in-throttle.ts';
+import { findLoginRow, replacePasswordHash, toAccount, type AccountRow } from './store.ts';
 
 export interface PasswordAttempt {
   /** E-mail address or user name, as typed. */
@@ -7,11 +17,11 @@ export interface PasswordAttempt {
   /** The client's IP address. */
   address: string;
   /** The device cookie's value, where the browser sent one. */
-  deviceId?: string;
+  deviceId?: string | undefined;
 }
 
 export type PasswordResult =
-  /** `deviceId` is the new value of the device cookie: keep it for a year, HttpOnly. */
+  /** `deviceId` is the new value of the device cookie: keep it for a year (`DEVICE_DAYS`), HttpOnly. */
   | { kind: 'ok'; account: Account; deviceId: string }
   /** Unknown account, wrong password, disabled account, no password: nobody outside learns which. */
   | { kind: 'refused' }
@@ -25,4 +35,136 @@ export interface AuthenticationService {
    * @throws AppError 503 `throttle_unavailable` where the counters cannot be reached: nobody guesses uncounted
    */
   verifyPassword: (attempt: PasswordAttempt) => Promise<PasswordResult>;
+}
+
+/**
+ * What an attempt costs must not depend on the account: a place in the hashing queue is taken first, then the attempt is
+ * counted, then one query and one comparison for every hashing cost in use, and only then is anything decided.
+ *
+ * @param onError told of a rehash that failed; the sign-in succeeds all the same
+ */
+export function createAuthenticationService({
+  db,
+  hasher,
+  parameters,
+  throttle,
+  onError = () => {},
+}: {
+  db: Database;
+  hasher: Hasher;
+  parameters: HashParameters;
+  throttle: SignInThrottle;
+  onError?: (error: unknown) => void;
+}): AuthenticationService {
+  const sets = createParameterSets({ db, current: parameters });
+
+  const compare = async (
+    slot: HashingSlot,
+    row: AccountRow | undefined,
+    rawPassword: string,
+  ): Promise<boolean> => {
+    const password = preparePassword(rawPassword);
+    const isPossible = isPossiblePassword(password);
+    const { hashes, ownIndex } = await sets.hashesFor(row?.password_hash ?? undefined);
+    const matches = await slot.verifyEach(isPossible ? password : 'impossible', hashes);
+    return isPossible && matches[ownIndex] === true;
+  };
+
+  const rehash = async (slot: HashingSlot, row: AccountRow, rawPassword: string): Promise<void> => {
+    const old = row.password_hash;
+    if (old === null || !needsRehash(old, parameters)) return;
+    const fresh = await slot.hash(preparePassword(rawPassword), parameters);
+    await db.transaction(async (tx) => {
+      if (!(await replacePasswordHash(tx, { id: row.id, old, fresh }))) return;
+      await appendInTransaction(tx, {
+        type: 'account.password_set',
+        outcome: 'success',
+        actor: { kind: 'system', name: 'rehash' },
+        accountId: row.id,
+        payload: { rehashed: true },
+      });
+    });
+  };
+
+  const judge = async (
+    slot: HashingSlot,
+    { identifier, password, deviceId }: PasswordAttempt,
+    counted: { isKnownDevice: boolean; succeed: () => Promise<void> },
+  ): Promise<PasswordResult> => {
+    const row = await findLoginRow(db, normaliseIdentifier(identifier));
+    const isMatch = await compare(slot, row, password);
+    const reason = refusalReason(row, isMatch);
+    if (row === undefined || reason !== undefined) {
+      currentUnitOfWork()?.record({
+        type: 'sign_in.failed',
+        outcome: 'failure',
+        accountId: row?.id,
+        payload: {
+          method: 'password',
+          reason: reason ?? 'unknown_account',
+          known_device: counted.isKnownDevice,
+        },
+      });
+      return { kind: 'refused' };
+    }
+    await counted.succeed();
+    await rehash(slot, row, password).catch(onError);
+    const account = toAccount(row);
+    currentUnitOfWork()?.record({
+      type: 'sign_in.succeeded',
+      outcome: 'success',
+      actor: { kind: 'account', id: account.id },
+      accountId: account.id,
+      payload: { method: 'password', known_device: counted.isKnownDevice },
+    });
+    return { kind: 'ok', account, deviceId: throttle.rememberDevice({ previous: deviceId, account }) };
+  };
+
+  const attemptWith = async (slot: HashingSlot, attempt: PasswordAttempt): Promise<PasswordResult> => {
+    const { identifier, address, deviceId } = attempt;
+    const counted = await throttle.begin({ identifier, address, deviceId });
+    if (counted.kind === 'throttled') {
+      const { retryAfterSeconds, by } = counted;
+      currentUnitOfWork()?.record({
+        type: 'sign_in.throttled',
+        outcome: 'failure',
+        payload: { method: 'password', reason: by, retry_after_seconds: retryAfterSeconds },
+      });
+      return { kind: 'throttled', retryAfterSeconds };
+    }
+    try {
+      return await judge(slot, attempt, counted);
+    } catch (error) {
+      // A fault of ours is nobody's failure.
+      await counted.giveBack().catch(onError);
+      throw error;
+    }
+  };
+
+  return {
+    verifyPassword: async (attempt) => {
+      const place = hasher.reserve();
+      if (place.kind === 'busy') {
+        currentUnitOfWork()?.record({
+          type: 'sign_in.busy',
+          outcome: 'failure',
+          payload: { method: 'password', retry_after_seconds: place.retryAfterSeconds },
+        });
+        return place;
+      }
+      try {
+        return await attemptWith(place.slot, attempt);
+      } finally {
+        place.slot.release();
+      }
+    },
+  };
+}
+
+/** For the operator's eyes only. Undefined: nothing speaks against the sign-in. */
+function refusalReason(row: AccountRow | undefined, isMatch: boolean): string | undefined {
+  if (row === undefined) return 'unknown_account';
+  if (row.disabled_at !== null) return 'account_disabled';
+  if (row.password_hash === null) return 'no_password';
+  return isMatch ? undefined : 'wrong_password';
 }

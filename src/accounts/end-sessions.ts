@@ -1,0 +1,25 @@
+import { insertRevocation } from '../audit/revocations.ts';
+import type { Queryable } from '../platform/database.ts';
+
+/**
+ * Ends every session, grant and token that the account has so far, in the transaction of the change that asks for it.
+ *
+ * @param longestTokenSeconds how long the longest-lived of them could still work: the revocation is kept that long
+ */
+export async function endEverything(
+  tx: Queryable,
+  {
+    accountId,
+    reason,
+    now,
+    longestTokenSeconds,
+  }: { accountId: string; reason: string; now: Date; longestTokenSeconds: number },
+): Promise<void> {
+  await insertRevocation(tx, {
+    kind: 'account',
+    id: accountId,
+    before: now,
+    expiresAt: new Date(now.getTime() + longestTokenSeconds * 1000),
+    reason,
+  });
+}

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 
 import { currentRequest } from '../platform/request-context.ts';
 import type { Batch, LiveSubject, Spend } from './batch.ts';
-import { SpendConflict } from './conflicts.ts';
+import { isSpendConflict } from './errors.ts';
 import type { AuditEvent } from './events.ts';
 import type { Revocation } from './revocations.ts';
 
@@ -25,7 +25,7 @@ export interface UnitOfWork {
    * Writes what was gathered since the last commit; does nothing when that is nothing. Afterwards the unit of work is
    * empty, whatever the outcome, so a refusal can be recorded and committed after a conflict.
    *
-   * @throws AuditUnavailable (503), SpendConflict or RevokedConflict (400): see conflicts.ts
+   * @throws AuditUnavailable (503), SpendConflict or RevokedConflict (400): see errors.ts
    */
   commit: () => Promise<void>;
   /** Gives up what was gathered: runs the rollbacks, writes nothing. */
@@ -100,7 +100,7 @@ export function createUnitOfWork(log: BatchWriter): UnitOfWork {
           userAgent: request?.userAgent,
         });
       } catch (error) {
-        if (error instanceof SpendConflict) tellConflict(batch, error);
+        if (isSpendConflict(error)) tellConflict(batch, error.cause);
         await undo(batch);
         throw error;
       }
@@ -108,7 +108,7 @@ export function createUnitOfWork(log: BatchWriter): UnitOfWork {
     await runAll(batch.onCommit, 'A step that follows a durable record failed');
   };
 
-  const tellConflict = (batch: Gathered, lost: SpendConflict): void => {
+  const tellConflict = (batch: Gathered, lost: Spend): void => {
     for (const spend of batch.spent.filter(({ digest }) => digest === lost.digest)) {
       try {
         spend.onConflict?.();

@@ -1,0 +1,188 @@
+/**
+ * What oidc-provider is told, as a pure function of our settings and parts: every default that would be wrong for us is
+ * overridden here, with its reason. Behaviour that the configuration cannot express is installed in provider.ts.
+ */
+import type { Adapter, Configuration, Grant, KoaContextWithOIDC } from 'oidc-provider';
+
+import type { Client } from '../clients/client.ts';
+import { GATEHOUSE_METADATA } from '../clients/metadata.ts';
+import { createOfflineAccess } from './offline-access.ts';
+import { ACR_ONE_FACTOR, ACR_TWO_FACTORS } from './requirements.ts';
+
+export interface Lifetimes {
+  accessTokenSeconds: number;
+  authorizationCodeSeconds: number;
+  idTokenSeconds: number;
+  refreshTokenIdleSeconds: number;
+  refreshTokenAbsoluteSeconds: number;
+  interactionSeconds: number;
+  sessionIdleSeconds: number;
+  sessionSeconds: number;
+}
+
+export interface ProviderPages {
+  /** The library's errors, for people. */
+  renderError: NonNullable<Configuration['renderError']>;
+  logoutSource: (ctx: KoaContextWithOIDC, form: string) => Promise<void>;
+  postLogoutSuccessSource: (ctx: KoaContextWithOIDC) => Promise<void>;
+}
+
+export interface ConfigurationInput {
+  issuer: string;
+  ttl: Lifetimes;
+  jwks: NonNullable<Configuration['jwks']>;
+  cookieKeys: string[];
+  adapter: (name: string) => Adapter;
+  policy: NonNullable<NonNullable<Configuration['interactions']>['policy']>;
+  findAccount: NonNullable<Configuration['findAccount']>;
+  loadExistingGrant: (ctx: KoaContextWithOIDC) => Promise<Grant | undefined>;
+  clientOf: (providerClient: object) => Client | undefined;
+  pages: ProviderPages;
+}
+
+/** ES256 and EdDSA beside RS256, which every relying party accepts. No HS*: secrets are stored hashed. */
+const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const;
+const CLIENT_ASSERTION_ALGS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
+
+/** A grant is never extended, so it lives as long as the last refresh token that a session may start under it. */
+export function longestGrantSeconds(ttl: Lifetimes): number {
+  return ttl.refreshTokenAbsoluteSeconds + ttl.sessionSeconds;
+}
+
+export function buildConfiguration(input: ConfigurationInput): Configuration {
+  const isHttps = input.issuer.startsWith('https:');
+  const { ttl, clientOf } = input;
+  const path = new URL(input.issuer).pathname.replace(/\/$/, '');
+
+  return {
+    adapter: input.adapter,
+    jwks: input.jwks,
+    findAccount: input.findAccount,
+    loadExistingGrant: input.loadExistingGrant as NonNullable<Configuration['loadExistingGrant']>,
+    interactions: { policy: input.policy, url: (_ctx, interaction) => interactionPath(path, interaction) },
+    renderError: input.pages.renderError,
+
+    routes: {
+      authorization: '/oauth/authorize',
+      token: '/oauth/token',
+      userinfo: '/oauth/userinfo',
+      jwks: '/oauth/jwks',
+      introspection: '/oauth/introspect',
+      revocation: '/oauth/revoke',
+      pushed_authorization_request: '/oauth/par',
+      end_session: '/oauth/logout',
+    },
+    // OIDC Core §3.1.2.1 asks for POST at the authorization endpoint. A cross-site POST carries the session cookie only
+    // with SameSite=None, which browsers accept over https alone.
+    enableHttpPostMethods: isHttps,
+    cookies: {
+      keys: input.cookieKeys,
+      names: cookieNames(isHttps, path),
+      long: {
+        signed: true,
+        httpOnly: true,
+        sameSite: isHttps ? 'none' : 'lax',
+        path: path || '/',
+        secure: isHttps,
+      },
+      short: { signed: true, httpOnly: true, sameSite: 'lax', secure: isHttps },
+    },
+
+    responseTypes: ['code'],
+    scopes: ['openid', 'profile', 'email', 'roles', 'offline_access'],
+    acrValues: [ACR_ONE_FACTOR, ACR_TWO_FACTORS],
+    claims: {
+      // Those of `openid` reach the ID token as well as userinfo (find-account.ts tells `roles` only with its scope).
+      openid: ['sub', 'roles', 'amr', 'acr', 'auth_time'],
+      profile: ['name', 'preferred_username', 'updated_at'],
+      email: ['email', 'email_verified'],
+      roles: ['roles'],
+    },
+    subjectTypes: ['public'],
+    pkce: { required: (_ctx, client) => clientOf(client)?.requirePkce !== false },
+    allowOmittingSingleRegisteredRedirectUri: false,
+    acceptQueryParamAccessTokens: false,
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+    enabledJWA: {
+      clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGS],
+      idTokenSigningAlgValues: [...SIGNING_ALGS],
+      dPoPSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
+    },
+    extraClientMetadata: { properties: [GATEHOUSE_METADATA] },
+    extraParams: { [OFFLINE_ACCESS_HOOK]: createOfflineAccess(clientOf) },
+    clientBasedCORS: (_ctx, origin, client) => clientOf(client)?.allowedOrigins.includes(origin) ?? false,
+
+    // Every refresh rotates; who presents a spent one is decided in adapter.ts.
+    rotateRefreshToken: true,
+    // Without offline_access the refresh token ends with the session: expiresWithSession says so by default.
+    issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    revokeGrantPolicy: (ctx) => !(ctx.oidc.route === 'revocation' && ctx.oidc.entities.AccessToken),
+
+    ttl: {
+      AccessToken: (_ctx, _token, client) =>
+        clientOf(client)?.accessTokenTtlSeconds ?? ttl.accessTokenSeconds,
+      ClientCredentials: (_ctx, _token, client) =>
+        clientOf(client)?.accessTokenTtlSeconds ?? ttl.accessTokenSeconds,
+      AuthorizationCode: ttl.authorizationCodeSeconds,
+      IdToken: ttl.idTokenSeconds,
+      RefreshToken: (_ctx, token) =>
+        Math.max(
+          1,
+          Math.min(ttl.refreshTokenIdleSeconds, ttl.refreshTokenAbsoluteSeconds - token.totalLifetime()),
+        ),
+      Grant: longestGrantSeconds(ttl),
+      Interaction: ttl.interactionSeconds,
+      Session: (_ctx, session) =>
+        Math.max(1, Math.min(ttl.sessionIdleSeconds, ttl.sessionSeconds - secondsSince(session.loginTs))),
+    },
+
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      introspection: {
+        enabled: true,
+        // Only the token's own client may ask. (APIs, which may ask about theirs, come with resource servers.)
+        allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId,
+      },
+      revocation: {
+        enabled: true,
+        allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId,
+      },
+      userinfo: { enabled: true },
+      pushedAuthorizationRequests: { enabled: true },
+      dPoP: { enabled: true },
+      resourceIndicators: { enabled: false },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: input.pages.logoutSource,
+        postLogoutSuccessSource: input.pages.postLogoutSuccessSource,
+      },
+    },
+  } as Configuration;
+}
+
+/** Never sent by anybody: its validator is a hook. */
+const OFFLINE_ACCESS_HOOK = 'gatehouse_offline_access';
+
+/** `__Host-` (RFC 6265bis §4.1.3.2) needs https and the path `/`; a browser then takes it from this host alone. */
+function cookieNames(
+  isHttps: boolean,
+  path: string,
+): { session: string; interaction: string; resume: string } {
+  return {
+    session: isHttps && path === '' ? '__Host-gatehouse-session' : 'gatehouse-session',
+    // These two are bound to the interaction's own path.
+    interaction: 'gatehouse-interaction',
+    resume: 'gatehouse-resume',
+  };
+}
+
+function secondsSince(epochSeconds: number | undefined): number {
+  return epochSeconds === undefined ? 0 : Math.floor(Date.now() / 1000) - epochSeconds;
+}
+
+/** The client's id goes along so that an expired page can still lead back to it; nothing else is read from it. */
+function interactionPath(issuerPath: string, { uid, params }: { uid: string; params: object }): string {
+  const clientId = String((params as { client_id?: unknown }).client_id ?? '');
+  return `${issuerPath}/interaction/${uid}?${new URLSearchParams({ client_id: clientId })}`;
+}

@@ -1,0 +1,270 @@
+/**
+ * From what the provider does to what the audit log records. The library emits events for most of it (bound here, in
+ * one place); what it does in silence — introspection, userinfo, revocation — is recorded from the finished answer.
+ * Listeners only collect: a listener that throws would turn a finished request into a 500.
+ */
+import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
+
+import type { AuditEvent, Issued } from '../audit/events.ts';
+import type { Revocation, RevocationList } from '../audit/revocations.ts';
+import { currentUnitOfWork } from '../audit/unit-of-work.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
+import { HonestRetry } from './errors.ts';
+
+export interface EventRecorder {
+  bind: (provider: Provider) => void;
+  /** What the library refused this request with, where it did. */
+  failureOf: (ctx: KoaContextWithOIDC) => unknown;
+  settings: EventSettings;
+}
+
+export interface EventSettings {
+  fingerprint: (secret: string) => string;
+  clock: Clock;
+  /** Successful introspection and userinfo are frequent: recording them is the operator's choice. */
+  mayRecordIntrospection: boolean;
+  mayRecordUserinfo: boolean;
+  sessionTtlSeconds: number;
+  revocations: RevocationList;
+  logger: Logger;
+  onGrant?: (grantType: string, outcome: 'success' | 'failure') => void;
+}
+
+/** The library's event of a refusal, and ours. */
+const REFUSALS = {
+  'authorization.error': 'authorization.failed',
+  'pushed_authorization_request.error': 'par.refused',
+  'introspection.error': 'token.introspection_refused',
+  'revocation.error': 'token.revocation_refused',
+  'userinfo.error': 'userinfo.refused',
+  'end_session.error': 'session.end_refused',
+  'end_session_confirm.error': 'session.end_refused',
+} as const;
+
+export function createEventRecorder(settings: EventSettings): EventRecorder {
+  const failures = new WeakMap<object, unknown>();
+  const fail =
+    (event: (ctx: KoaContextWithOIDC, error: Refusal) => AuditEvent) =>
+    (ctx: KoaContextWithOIDC, error: Refusal): void => {
+      failures.set(ctx.req, error);
+      if (error instanceof HonestRetry || error.error === 'temporarily_unavailable') return;
+      currentUnitOfWork()?.record(event(ctx, error));
+    };
+
+  return {
+    settings,
+    failureOf: (ctx) => failures.get(ctx.req),
+    bind: (provider) => {
+      // The types name each event apart; a table of them needs the plain form.
+      const on = provider.on.bind(provider) as (
+        name: string,
+        listener: (...args: never[]) => void,
+      ) => unknown;
+      provider.on('grant.success', (ctx) => recordIssuance(ctx, settings));
+      on(
+        'grant.error',
+        fail((ctx, error) => refusedToken(ctx, error, settings)),
+      );
+      provider.on('pushed_authorization_request.success', (ctx) => recordPushed(ctx, settings));
+      for (const [name, type] of Object.entries(REFUSALS)) {
+        on(
+          name,
+          fail((ctx, error) => refused(type, ctx, error)),
+        );
+      }
+      provider.on('end_session.success', (ctx) => recordSignOut(ctx, settings));
+      provider.on('server_error', (ctx, error) => recordFault(ctx, error, failures, settings));
+    },
+  };
+}
+
+type Refusal = Error & { error?: string; error_detail?: string; error_description?: string };
+
+/** The entities of a request, as an audit record names them. */
+function subjectOf(
+  ctx: KoaContextWithOIDC,
+): Pick<AuditEvent, 'accountId' | 'clientId' | 'grantId' | 'sessionUid'> {
+  const { entities } = ctx.oidc;
+  const account = entities.Account as { id?: string } | undefined;
+  const source = entities.AuthorizationCode ?? entities.RefreshToken ?? entities.AccessToken;
+  const sessionUid = entities.Session?.uid ?? (source as { sessionUid?: string } | undefined)?.sessionUid;
+  const grantId = entities.Grant?.jti ?? (source as { grantId?: string } | undefined)?.grantId;
+  return {
+    ...(account?.id ? { accountId: account.id } : {}),
+    ...(ctx.oidc.client ? { clientId: ctx.oidc.client.clientId } : {}),
+    ...(grantId ? { grantId } : {}),
+    ...(sessionUid ? { sessionUid } : {}),
+  };
+}
+
+interface TokenAnswer {
+  access_token?: string;
+  refresh_token?: string;
+  id_token?: string;
+  scope?: string;
+}
+
+function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant }: EventSettings): void {
+  const unit = currentUnitOfWork();
+  const { entities, params } = ctx.oidc;
+  const answer = ctx.body as TokenAnswer;
+  const grantType = String(params?.['grant_type']);
+  const expiryOf = (token: object | undefined): { expires_at?: string } => {
+    const exp = (token as { exp?: number } | undefined)?.exp;
+    return exp ? { expires_at: new Date(exp * 1000).toISOString() } : {};
+  };
+  const issued: Issued[] = [];
+  const issue = (kind: Issued['kind'], value: string | undefined, token?: object): void => {
+    if (value) issued.push({ kind, fingerprint: fingerprint(value), ...expiryOf(token) });
+  };
+  issue('access_token', answer.access_token, entities.AccessToken ?? entities.ClientCredentials);
+  issue('refresh_token', answer.refresh_token, entities.RefreshToken);
+  issue('id_token', answer.id_token);
+
+  // What was spent decides since when the authority stands: something revoked in the meantime must win.
+  const source = (entities.AuthorizationCode ?? entities.RotatedRefreshToken ?? entities.RefreshToken) as
+    | {
+        iat?: number;
+        accountId?: string;
+        grantId?: string;
+        sessionUid?: string;
+        expiresWithSession?: boolean;
+      }
+    | undefined;
+  if (source) {
+    unit?.requireLive({
+      ...(source.grantId ? { grantId: source.grantId } : {}),
+      ...(source.expiresWithSession && source.sessionUid ? { sessionUid: source.sessionUid } : {}),
+      ...(source.accountId ? { accountId: source.accountId } : {}),
+      issuedAt: new Date((source.iat ?? 0) * 1000),
+    });
+  }
+  unit?.record({
+    type: 'token.issued',
+    outcome: 'success',
+    ...subjectOf(ctx),
+    payload: { grant_type: grantType, issued, ...(answer.scope ? { scope: answer.scope } : {}) },
+  });
+  onGrant?.(grantType, 'success');
+}
+
+/** An honest retry: the same answer once more, nothing new came to be. */
+export function recordRetry(ctx: KoaContextWithOIDC): void {
+  currentUnitOfWork()?.record({
+    type: 'token.retried',
+    outcome: 'success',
+    ...subjectOf(ctx),
+    payload: { kind: 'refresh_token' },
+  });
+}
+
+function refusedToken(ctx: KoaContextWithOIDC, error: Refusal, { onGrant }: EventSettings): AuditEvent {
+  const grantType = String(ctx.oidc.params?.['grant_type'] ?? 'none').slice(0, 100);
+  onGrant?.(grantType, 'failure');
+  return {
+    type: 'token.refused',
+    outcome: 'failure',
+    ...subjectOf(ctx),
+    payload: { grant_type: grantType, error: error.error ?? error.name, ...reasonOf(error) },
+  };
+}
+
+function refused(
+  type: (typeof REFUSALS)[keyof typeof REFUSALS],
+  ctx: KoaContextWithOIDC,
+  error: Refusal,
+): AuditEvent {
+  return {
+    type,
+    outcome: 'failure',
+    ...subjectOf(ctx),
+    payload: { error: error.error ?? error.name, ...reasonOf(error) },
+  };
+}
+
+/** For the operator only; the client is told the error, not why. */
+function reasonOf(error: Refusal): { reason?: string } {
+  const reason = error.error_detail ?? error.error_description;
+  return reason ? { reason: reason.slice(0, 300) } : {};
+}
+
+function recordPushed(ctx: KoaContextWithOIDC, { fingerprint }: EventSettings): void {
+  const { request_uri: requestUri } = ctx.body as { request_uri: string };
+  currentUnitOfWork()?.record({
+    type: 'par.pushed',
+    outcome: 'success',
+    ...subjectOf(ctx),
+    payload: { issued: [{ kind: 'pushed_authorization_request', fingerprint: fingerprint(requestUri) }] },
+  });
+}
+
+function recordSignOut(
+  ctx: KoaContextWithOIDC,
+  { clock, sessionTtlSeconds, revocations }: EventSettings,
+): void {
+  const { session } = ctx.oidc;
+  if (!session?.uid || !(session as { destroyed?: boolean }).destroyed) return;
+  const unit = currentUnitOfWork();
+  const revocation: Revocation = {
+    kind: 'session',
+    id: session.uid,
+    reason: 'signed out',
+    expiresAt: new Date(clock.now().getTime() + sessionTtlSeconds * 1000),
+  };
+  unit?.revoke(revocation);
+  unit?.onCommit(async () => revocations.add(revocation));
+  unit?.record({
+    type: 'session.ended',
+    outcome: 'success',
+    ...subjectOf(ctx),
+    sessionUid: session.uid,
+    payload: { reason: 'signed_out' },
+  });
+}
+
+function recordFault(
+  ctx: KoaContextWithOIDC,
+  error: Error,
+  failures: WeakMap<object, unknown>,
+  { logger }: EventSettings,
+): void {
+  failures.set(ctx.req, error);
+  logger.error({ err: error, route: ctx.oidc?.route }, 'request failed with a fault');
+  currentUnitOfWork()?.record({
+    type: 'server.error',
+    outcome: 'failure',
+    ...subjectOf(ctx),
+    payload: { error: error.name, route: ctx.oidc?.route ?? 'unknown' },
+  });
+}
+
+/** What the library does without an event, told from its finished answer. */
+export function recordSilentRoutes(ctx: KoaContextWithOIDC, { settings }: EventRecorder): void {
+  const unit = currentUnitOfWork();
+  const { route } = ctx.oidc;
+  if (!unit || ctx.status !== 200 || !['introspection', 'userinfo', 'revocation'].includes(route)) return;
+  if (route === 'introspection' && settings.mayRecordIntrospection) {
+    const { active = false } = ctx.body as { active?: boolean };
+    unit.record({
+      type: 'token.introspected',
+      outcome: 'success',
+      ...subjectOf(ctx),
+      payload: { active },
+    });
+  }
+  if (route === 'userinfo' && ctx.method !== 'OPTIONS' && settings.mayRecordUserinfo) {
+    unit.record({ type: 'userinfo.read', outcome: 'success', ...subjectOf(ctx), payload: {} });
+  }
+  if (route === 'revocation') {
+    const { AccessToken, RefreshToken, ClientCredentials } = ctx.oidc.entities;
+    const token = RefreshToken ?? AccessToken ?? ClientCredentials;
+    if (!token) return;
+    unit.record({
+      type: 'token.revoked',
+      outcome: 'success',
+      ...subjectOf(ctx),
+      payload: { kind: token.kind, fingerprint: settings.fingerprint(token.jti) },
+    });
+  }
+}

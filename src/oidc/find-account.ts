@@ -1,0 +1,61 @@
+import type { AccountClaims, FindAccount } from 'oidc-provider';
+
+import type { Account, AccountService } from '../accounts/account.ts';
+import type { RbacService } from '../rbac/role.ts';
+
+/** What the rest of this folder reads from `ctx.oidc.account` beyond what the library does. */
+export interface ProviderAccount {
+  /** The `sub`. */
+  accountId: string;
+  /** The account's own id, for the audit log. */
+  id: string;
+  account: Account;
+  roles: () => Promise<{ name: string; requiresMfa: boolean }[]>;
+  claims: (use: string, scope: string) => Promise<AccountClaims>;
+}
+
+/** A disabled account is not found: no token is issued for it, and no page believes that it is signed in. */
+export function createFindAccount({
+  accounts,
+  rbac,
+}: {
+  accounts: AccountService;
+  rbac: RbacService;
+}): FindAccount {
+  return async (_ctx, sub) => {
+    const account = await accounts.findBySub(sub);
+    if (!account || account.disabledAt) return undefined;
+    return present(account, rbac) as unknown as ReturnType<FindAccount>;
+  };
+}
+
+function present(account: Account, rbac: RbacService): ProviderAccount {
+  let roles: ReturnType<ProviderAccount['roles']> | undefined;
+  const rolesOnce = (): ReturnType<ProviderAccount['roles']> => (roles ??= rbac.rolesOf(account.id));
+  return {
+    accountId: account.sub,
+    id: account.id,
+    account,
+    roles: rolesOnce,
+    claims: async (_use, scope) => {
+      const scopes = new Set(scope.split(' '));
+      return {
+        ...standardClaims(account),
+        // The library lets `roles` into every ID token (configuration.ts): the scope decides here whether they exist.
+        ...(scopes.has('roles') ? { roles: (await rolesOnce()).map(({ name }) => name) } : {}),
+      };
+    },
+  };
+}
+
+/** OIDC Core §5.1. The library picks those whose scope was granted. */
+function standardClaims(account: Account): AccountClaims {
+  return {
+    sub: account.sub,
+    email: account.email,
+    email_verified: account.emailVerified,
+    updated_at: Math.floor(account.updatedAt.getTime() / 1000),
+    ...(account.name === undefined ? {} : { name: account.name }),
+    ...(account.username === undefined ? {} : { preferred_username: account.username }),
+  };
+}

@@ -1,0 +1,247 @@
+/**
+ * One pass of a person through our pages, as the interaction door sees it: the only wrapper over the provider's
+ * `interaction*` functions. Whatever a step decides is recorded durably *before* the provider learns of it, so no
+ * sign-in goes on without its record.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import { errors, type InteractionResults, type Provider } from 'oidc-provider';
+
+import type { Account, AccountService } from '../accounts/account.ts';
+import { appendInTransaction } from '../audit/append.ts';
+import type { RevocationList } from '../audit/revocations.ts';
+import { currentUnitOfWork } from '../audit/unit-of-work.ts';
+import type { Client } from '../clients/client.ts';
+import type { ClientService } from '../clients/service.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Database } from '../platform/database.ts';
+import { saveConsent } from './consents.ts';
+import { grantIdFor, saveGrant } from './grants.ts';
+import { ACR_ONE_FACTOR, ACR_TWO_FACTORS, amrFor, type SecondFactorReason } from './requirements.ts';
+
+export type InteractionStep =
+  | { name: 'login'; reasons: string[]; loginHint?: string }
+  | { name: 'mfa'; reason: SecondFactorReason }
+  | { name: 'access'; role: string }
+  | { name: 'consent'; scopes: string[] };
+
+export interface Interaction {
+  uid: string;
+  step: InteractionStep;
+  client: Client;
+  /** Who is signed in, as far as this pass has come. */
+  account?: Account;
+  /** Set once a second factor was accepted in this pass, until the person continues. */
+  isSecondFactorDone: boolean;
+}
+
+export type InteractionLookup =
+  | { kind: 'found'; interaction: Interaction }
+  /** Over, or of another browser, or never there. */
+  | { kind: 'expired' }
+  /** It exists, but the browser did not send its cookie. */
+  | { kind: 'no-cookie' };
+
+export interface Exchange {
+  req: IncomingMessage;
+  res: ServerResponse;
+}
+
+export interface Interactions {
+  find: (exchange: Exchange, uid: string) => Promise<InteractionLookup>;
+  /** Each of these returns the URL to go on at. */
+  finishLogin: (exchange: Exchange, account: Account) => Promise<string>;
+  /** Remembers the second factor; `continueUrl` goes on, at once or after the recovery codes were shown. */
+  acceptSecondFactor: (exchange: Exchange, account: Account, method: 'otp' | 'recovery') => Promise<void>;
+  continueUrl: (exchange: Exchange) => Promise<string>;
+  grantConsent: (exchange: Exchange, interaction: Interaction) => Promise<string>;
+  declineConsent: (exchange: Exchange, interaction: Interaction) => Promise<string>;
+  denyAccess: (exchange: Exchange, interaction: Interaction) => Promise<string>;
+  /** Asks for another account on the same pass. */
+  switchAccount: (exchange: Exchange) => Promise<void>;
+}
+
+export interface InteractionsDependencies {
+  /** The provider of now: it changes with the keys. */
+  provider: () => Provider;
+  accounts: AccountService;
+  clients: ClientService;
+  db: Database;
+  revocations: RevocationList;
+  clock: Clock;
+}
+
+type Details = Awaited<ReturnType<Provider['interactionDetails']>>;
+
+export function createInteractions(dependencies: InteractionsDependencies): Interactions {
+  const { provider, accounts, clients, db, revocations, clock } = dependencies;
+  const detailsOf = ({ req, res }: Exchange): Promise<Details> => provider().interactionDetails(req, res);
+
+  /** The record first: what is not recorded did not happen. */
+  const finish = async (
+    { req, res }: Exchange,
+    result: InteractionResults,
+    isMerged = true,
+  ): Promise<string> => {
+    await currentUnitOfWork()?.commit();
+    return provider().interactionResult(req, res, result, { mergeWithLastSubmission: isMerged });
+  };
+
+  const present = async (details: Details): Promise<Interaction | undefined> => {
+    const client = await clients.find(String(details.params['client_id']));
+    if (!client) return undefined;
+    const submitted = (details.result ?? details.lastSubmission) as InteractionResults | undefined;
+    const sub = details.session?.accountId ?? submitted?.login?.accountId;
+    const account = sub === undefined ? undefined : await accounts.findBySub(sub);
+    return {
+      uid: details.uid,
+      step: stepOf(details),
+      client,
+      ...(account ? { account } : {}),
+      isSecondFactorDone: details.prompt.name === 'mfa' && details.result?.login?.acr === ACR_TWO_FACTORS,
+    };
+  };
+
+  return {
+    find: async (exchange, uid) => {
+      let details: Details;
+      try {
+        details = await detailsOf(exchange);
+      } catch (error) {
+        if (!(error instanceof errors.SessionNotFound)) throw error;
+        const exists = (await provider().Interaction.find(uid)) !== undefined;
+        return { kind: exists && error.message && isCookieMissing(error) ? 'no-cookie' : 'expired' };
+      }
+      const interaction = details.uid === uid ? await present(details) : undefined;
+      return interaction ? { kind: 'found', interaction } : { kind: 'expired' };
+    },
+
+    finishLogin: (exchange, account) =>
+      finish(exchange, {
+        login: {
+          accountId: account.sub,
+          acr: ACR_ONE_FACTOR,
+          amr: amrFor(undefined),
+          ts: Math.floor(clock.now().getTime() / 1000),
+        },
+      }),
+
+    acceptSecondFactor: async (exchange, account, method) => {
+      const details = await detailsOf(exchange);
+      const before = details.lastSubmission as InteractionResults | undefined;
+      const ts = before?.login?.ts ?? (await loginTimeOf(provider(), details));
+      await finish(exchange, {
+        login: {
+          accountId: account.sub,
+          acr: ACR_TWO_FACTORS,
+          amr: amrFor(method),
+          ...(ts === undefined ? {} : { ts }),
+        },
+      });
+    },
+
+    continueUrl: async (exchange) => (await detailsOf(exchange)).returnTo,
+
+    grantConsent: async (exchange, interaction) => {
+      const { client, account, step } = interaction;
+      if (!account || step.name !== 'consent') throw new Error('consent needs an account and its own step');
+      const details = await detailsOf(exchange);
+      const sessionUid = details.session?.uid;
+      if (!sessionUid) throw new Error('consent needs a session');
+      await db.transaction(async (tx) => {
+        if (client.consent === 'once') {
+          await saveConsent(tx, {
+            accountId: account.id,
+            clientId: client.clientId,
+            scopes: step.scopes,
+            at: clock.now(),
+          });
+        }
+        await appendInTransaction(tx, {
+          type: 'consent.granted',
+          outcome: 'success',
+          actor: { kind: 'account', id: account.id },
+          accountId: account.id,
+          clientId: client.clientId,
+          sessionUid,
+          payload: { scope: step.scopes.join(' '), remembered: client.consent === 'once' },
+        });
+      });
+      const id =
+        details.grantId ??
+        grantIdFor({ sessionUid, clientId: client.clientId, accountId: account.sub }, revocations);
+      const grant = await saveGrant(provider(), {
+        id,
+        accountId: account.sub,
+        clientId: client.clientId,
+        scopes: step.scopes,
+      });
+      return finish(exchange, { consent: { grantId: grant.jti } });
+    },
+
+    declineConsent: async (exchange, { client, account }) => {
+      currentUnitOfWork()?.record({
+        type: 'consent.declined',
+        outcome: 'failure',
+        clientId: client.clientId,
+        ...(account ? { accountId: account.id, actor: { kind: 'account', id: account.id } } : {}),
+        payload: {},
+      });
+      return finish(exchange, { error: 'access_denied', error_description: 'the person declined' }, false);
+    },
+
+    denyAccess: async (exchange, { client, account, step }) => {
+      currentUnitOfWork()?.record({
+        type: 'access.denied',
+        outcome: 'failure',
+        clientId: client.clientId,
+        ...(account ? { accountId: account.id, actor: { kind: 'account', id: account.id } } : {}),
+        payload: { reason: 'role_missing', ...(step.name === 'access' ? { required_role: step.role } : {}) },
+      });
+      const refusal = {
+        error: 'access_denied',
+        error_description: 'the person lacks the role that the client requires',
+      };
+      return finish(exchange, refusal, false);
+    },
+
+    switchAccount: async (exchange) => {
+      const details = await detailsOf(exchange);
+      details.prompt = { name: 'login', reasons: ['switch_account'], details: {} };
+      delete details.lastSubmission;
+      delete details.result;
+      await details.persist();
+    },
+  };
+}
+
+function isCookieMissing(error: errors.SessionNotFound): boolean {
+  return String(error.error_description).includes('cookie not found');
+}
+
+function stepOf(details: Details): InteractionStep {
+  const { prompt, params } = details;
+  switch (prompt.name) {
+    case 'mfa':
+      return {
+        name: 'mfa',
+        reason: (prompt.details['reason'] as SecondFactorReason | undefined) ?? 'account',
+      };
+    case 'access':
+      return { name: 'access', role: String(prompt.details['role']) };
+    case 'consent':
+      return { name: 'consent', scopes: String(params['scope'] ?? 'openid').split(' ') };
+    default:
+      return {
+        name: 'login',
+        reasons: prompt.reasons,
+        ...(typeof params['login_hint'] === 'string' ? { loginHint: params['login_hint'] } : {}),
+      };
+  }
+}
+
+/** A step up keeps the time of the sign-in: the password was not asked again. */
+async function loginTimeOf(provider: Provider, details: Details): Promise<number | undefined> {
+  const uid = details.session?.uid;
+  return uid === undefined ? undefined : (await provider.Session.findByUid(uid))?.loginTs;
+}

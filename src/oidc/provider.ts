@@ -1,0 +1,115 @@
+/**
+ * One oidc-provider instance for one set of keys, with what its configuration cannot express installed on it: clients
+ * from our own cache, secrets compared as hashes, replay marks by compare-and-set, ids that say what they are, and the
+ * record before every response. Built anew for each change of keys (issuer.ts).
+ */
+import { decodeJwt } from 'jose';
+import { type ClientMetadata, type Configuration, Provider } from 'oidc-provider';
+
+import { currentUnitOfWork } from '../audit/unit-of-work.ts';
+import type { Client } from '../clients/client.ts';
+import { toMetadata } from '../clients/metadata.ts';
+import type { ClientService } from '../clients/service.ts';
+import { digest, randomToken } from '../platform/ids.ts';
+import type { EventRecorder } from './events.ts';
+import { type RecordKeeping, recordBeforeResponse } from './record-before-response.ts';
+import { applyRoleClaims } from './role-claims.ts';
+import type { OidcStore } from './store/port.ts';
+import { prefixTokenIds } from './token-ids.ts';
+
+export interface ProviderDependencies {
+  issuer: string;
+  configuration: Configuration;
+  clients: ClientService;
+  clientOf: ClientIndex;
+  store: OidcStore;
+  events: EventRecorder;
+  keeping: RecordKeeping;
+}
+
+/** From the library's client object to ours. Filled as clients are found. */
+export type ClientIndex = ((providerClient: object) => Client | undefined) & {
+  remember: (providerClient: object, client: Client) => void;
+};
+
+export function createClientIndex(): ClientIndex {
+  const byProviderClient = new WeakMap<object, Client>();
+  return Object.assign((providerClient: object) => byProviderClient.get(providerClient), {
+    remember: (providerClient: object, client: Client) => {
+      byProviderClient.set(providerClient, client);
+    },
+  });
+}
+
+export function createProvider(dependencies: ProviderDependencies): Provider {
+  const { issuer, configuration, clients, clientOf, store, events, keeping } = dependencies;
+  const provider = new Provider(issuer, configuration);
+  // The host says which scheme and address it was asked by (http/origin.ts); its word arrives as forwarded headers.
+  provider.proxy = true;
+
+  findClientsBy(provider, clients, clientOf);
+  markReplaysOnce(provider, store);
+  prefixTokenIds(provider);
+  applyRoleClaims(provider, clientOf);
+  events.bind(provider);
+  provider.use(recordBeforeResponse(keeping) as Parameters<Provider['use']>[0]);
+  return provider;
+}
+
+/**
+ * The library asks its adapter for the client on every request and keeps a hundred. Ours are in memory already
+ * (clients/), so a provider client is made once for each version of a client.
+ */
+function findClientsBy(provider: Provider, clients: ClientService, clientOf: ClientIndex): void {
+  const made = new WeakMap<Client, InstanceType<typeof provider.Client>>();
+  provider.Client.find = async (id: string) => {
+    const client = typeof id === 'string' && id !== '' ? await clients.find(id) : undefined;
+    if (!client) return undefined;
+    let providerClient = made.get(client);
+    if (!providerClient) {
+      const ProviderClient = provider.Client as unknown as new (
+        metadata: ClientMetadata,
+      ) => typeof providerClient;
+      providerClient = new ProviderClient(toMetadata(client) as unknown as ClientMetadata) as InstanceType<
+        typeof provider.Client
+      >;
+      made.set(client, providerClient);
+      clientOf.remember(providerClient, client);
+    }
+    return providerClient;
+  };
+  provider.Client.prototype.compareClientSecret = function compareHashed(presented: string): boolean {
+    const client = clientOf(this);
+    return client !== undefined && clients.verifySecret(client, presented);
+  };
+}
+
+/**
+ * A `jti` counts once (RFC 7523 §3, RFC 9449 §11.1): marked in the store, confirmed by PostgreSQL with the record of
+ * the request, and taken back where that record could not be written, so that the client's retry is not a replay.
+ */
+function markReplaysOnce(provider: Provider, store: OidcStore): void {
+  const model = provider.ReplayDetection as unknown as {
+    unique: (iss: string, jti: string, exp: number) => Promise<boolean>;
+  };
+  model.unique = async (iss, jti, exp) => {
+    const key = digest('replay', iss, jti);
+    const spender = randomToken(16);
+    const ttlSeconds = Math.max(1, Math.ceil(exp - Date.now() / 1000));
+    if (!(await store.markOnce(key, spender, ttlSeconds))) return false;
+    const unit = currentUnitOfWork();
+    unit?.onRollback(() => store.unmark(key, spender));
+    unit?.spend({
+      kind: isClientAssertion(jti) ? 'client_assertion' : 'dpop_proof',
+      digest: key,
+      expiresAt: new Date(exp * 1000),
+    });
+    return true;
+  };
+}
+
+/** Both kinds of proof are marked under the client's id; the request tells which one this is. */
+function isClientAssertion(jti: string): boolean {
+  const assertion = Provider.ctx?.oidc.params?.['client_assertion'];
+  return typeof assertion === 'string' && decodeJwt(assertion).jti === jti;
+}

@@ -1,0 +1,29 @@
+import type { Provider } from 'oidc-provider';
+
+import { randomToken } from '../platform/ids.ts';
+
+/**
+ * Tokens say what they are by a prefix, so that a secret scanner recognises them and a token of one kind is never
+ * looked up among those of another (introspection tries three kinds).
+ */
+const PREFIXES = {
+  AccessToken: 'at_',
+  ClientCredentials: 'cc_',
+  RefreshToken: 'rt_',
+  AuthorizationCode: 'ac_',
+} as const;
+
+type PrefixedModel = keyof typeof PREFIXES;
+
+/** 256 random bits behind the prefix (RFC 6749 §10.10 asks for 160 at least). */
+export function prefixTokenIds(provider: Provider): void {
+  for (const [model, prefix] of Object.entries(PREFIXES) as [PrefixedModel, string][]) {
+    Object.assign(provider[model].prototype, { generateTokenId: () => `${prefix}${randomToken()}` });
+  }
+}
+
+/** False where the value cannot be a token of that kind. */
+export function mayBe(model: string, value: string): boolean {
+  const prefix = (PREFIXES as Record<string, string>)[model];
+  return prefix === undefined || value.startsWith(prefix);
+}

@@ -44,7 +44,9 @@ function handOver(args) {
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
     env: { ...process.env, [LEASH]: '3' },
   });
-  child.on('error', (error) => fail(`Node.js ${REQUIRED_MAJOR} could not be started (${node}): ${error.message}`));
+  child.on('error', (error) =>
+    fail(`Node.js ${REQUIRED_MAJOR} could not be started (${node}): ${error.message}`),
+  );
   // A terminal sends these to its whole foreground group, the child included; a second one would ask it to hurry.
   relay(child, 'SIGINT', () => !isInForeground());
   relay(child, 'SIGQUIT', () => !isInForeground());
@@ -93,8 +95,13 @@ function findNode() {
     );
   }
   const { version } = JSON.parse(readFileSync(description, 'utf8'));
-  const node = path.join(path.dirname(description), 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
-  if (major(version) < REQUIRED_MAJOR || !existsSync(node)) fail(`${old} The package ${name} brings none. ${help}`);
+  const node = path.join(
+    path.dirname(description),
+    'bin',
+    process.platform === 'win32' ? 'node.exe' : 'node',
+  );
+  if (major(version) < REQUIRED_MAJOR || !existsSync(node))
+    fail(`${old} The package ${name} brings none. ${help}`);
   return node;
 }
 

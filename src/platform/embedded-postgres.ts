@@ -10,6 +10,7 @@
  * - As root, PostgreSQL runs as another user (account.ts), on copies where that user cannot reach (binaries.ts,
  *   places.ts).
  */
+import { realpath } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -76,23 +77,27 @@ export interface EmbeddedPostgres {
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const { dataDir, attach = false, onProgress = () => {}, timeoutMs = 60_000 } = options;
   const cluster = await prepare(options);
-  const join = async (): Promise<Reached> => {
+  const role = attach ? 'command' : 'server';
+  const join = async (as: { role: 'server' | 'command'; timeoutMs: number }): Promise<Reached> => {
     for (;;) {
-      const reached = await reach(cluster, { timeoutMs });
+      const reached = await reach(cluster, as);
       try {
-        await enter(reached.client, attach ? 'command' : 'server');
-        if (!attach) await becomeServer(reached.client, dataDir);
+        await enter(reached.client, as.role);
+        if (as.role === 'server') await becomeServer(reached.client, dataDir);
         await ensureDatabase(reached.client);
         return reached;
       } catch (error) {
-        await reached.client.end().catch(() => {});
         // The last user stopped it at this very moment: once more from the start.
-        if (!isPassing(error)) throw error;
+        const mayTryAgain = isPassing(error);
+        if (!mayTryAgain && (await leave(reached.client).catch(() => false)))
+          await stopRunning(cluster, options);
+        await reached.client.end().catch(() => {});
+        if (!mayTryAgain) throw error;
       }
     }
   };
 
-  let current = await join();
+  let current = await join({ role, timeoutMs });
   if (!attach && current.wasRunning) {
     onProgress(
       'PostgreSQL was running already (a server was killed, or a command is at work): going on with it.',
@@ -112,7 +117,8 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       if (isStopped) return;
       options.logger?.warn({}, 'The embedded PostgreSQL ended unexpectedly: starting it again');
       try {
-        current = await join();
+        // Short, so that stop() never waits long for it.
+        current = await join({ role, timeoutMs: 10_000 });
         watch(current);
         return;
       } catch (error) {
@@ -132,7 +138,15 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const stop = async (): Promise<void> => {
     isStopped = true;
     await rejoining;
-    const isLast = await leave(current.client).catch(() => false);
+    let isLast: boolean;
+    try {
+      isLast = await leave(current.client);
+    } catch {
+      // Our connection is gone, and our locks with it; PostgreSQL may be there all the same.
+      if (!(await isUp(cluster))) return;
+      current = await join({ role: 'command', timeoutMs: 5_000 });
+      isLast = await leave(current.client);
+    }
     if (isLast) await stopRunning(cluster, options);
     else options.logger?.info({}, 'Somebody else still uses the embedded PostgreSQL: it keeps running');
     await current.client.end().catch(() => {});
@@ -160,13 +174,15 @@ async function prepare(options: EmbeddedPostgresOptions): Promise<Cluster> {
     copyDirectories: account ? sharedDirectories : [base],
     onProgress,
   });
-  let paths = existing === undefined ? undefined : clusterPaths(existing);
-  if (paths === undefined) {
+  let directory = existing;
+  if (directory === undefined) {
     onProgress('First start: creating the database …');
     if (account) onProgress(`PostgreSQL does not run as root; it runs as "${account.name}".`);
     const home = await placeForCluster({ base, account, sharedDirectories, onProgress });
-    paths = await createCluster({ home, binaries, account, clock });
+    directory = await createCluster({ home, binaries, account, clock });
   }
+  // The real path: it is compared with the one that the system tells of a process.
+  const paths = clusterPaths(await realpath(directory));
   await requireSameMajorVersion(paths, binaries);
   const password = await readPassword(paths);
   return {
@@ -189,9 +205,14 @@ async function ensureDatabase(client: pg.Client): Promise<void> {
   }
 }
 
+async function isUp({ paths }: Cluster): Promise<boolean> {
+  const postmaster = await readPostmaster(paths);
+  return postmaster !== undefined && isRunning(postmaster, paths);
+}
+
 async function stopRunning({ paths }: Cluster, { logger }: EmbeddedPostgresOptions): Promise<void> {
   const postmaster = await readPostmaster(paths);
-  if (!postmaster || !(await isRunning(postmaster, paths))) return;
+  if (!postmaster) return;
   if (await stopPostmaster(postmaster, paths)) return;
   logger?.error({ pid: postmaster.pid }, 'The embedded PostgreSQL does not stop');
 }

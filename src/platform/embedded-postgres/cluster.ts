@@ -38,7 +38,7 @@ export async function createCluster({
   binaries: Binaries;
   account: OsAccount | undefined;
   clock: Clock;
-}): Promise<ClusterPaths> {
+}): Promise<string> {
   const finished = clusterPaths(path.join(home, 'cluster'));
   await removeLeftovers(home, clock);
   const building = clusterPaths(await mkdtemp(`${finished.directory}.new-`));
@@ -54,7 +54,7 @@ export async function createCluster({
     await rm(building.directory, { recursive: true, force: true });
     if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
-  return finished;
+  return finished.directory;
 }
 
 async function initialise(

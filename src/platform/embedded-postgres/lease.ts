@@ -1,7 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { AppError } from '../errors.ts';
 import { mayExist } from './postmaster.ts';
-import { setTimeout as delay } from 'node:timers/promises';
 
 /**
  * Who uses the embedded database, told by session locks, which end with the process that holds them however it ends:
@@ -11,6 +11,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 const LOCK_CLASS = 0x6761_7465;
 const USE = 1;
 const SERVER = 2;
+
+const RETRY_MS = 20;
+const MAX_ATTEMPTS = 15;
+const MAX_ATTEMPTS_GONE = 250;
 
 const NAME = /^gatehouse (?:server|command), process (\d+)$/;
 
@@ -28,23 +32,21 @@ export async function becomeServer(client: pg.Client, dataDir: string): Promise<
   for (let attempt = 0; ; attempt += 1) {
     if (await tryLock(client, SERVER)) return;
     const holder = await findServer(client);
-    if (holder === undefined) {
-      await delay(20);
-      continue;
-    }
-    // PostgreSQL may need a moment to see that a killed process is gone; one that lives may be about to leave.
-    if (attempt < 25) {
-      await delay(20);
-    } else if (holder.pid !== undefined && !mayExist(holder.pid)) {
-      await client.query('select pg_terminate_backend($1, 1000)', [holder.backend]);
-    } else {
+    // It left between the two questions.
+    if (holder === undefined) continue;
+    // PostgreSQL may need a moment to see that a killed process is gone. (Its connection is not ended from here: a
+    // process that cannot be seen may live in another container.)
+    const isGone = holder.pid !== undefined && !mayExist(holder.pid);
+    if (attempt >= (isGone ? MAX_ATTEMPTS_GONE : MAX_ATTEMPTS)) {
       throw new AppError(
         'data_directory_in_use',
         409,
-        `Another Gatehouse server (process ${holder.pid ?? 'unknown'}) is using the data directory ${dataDir}. ` +
-          'Stop it first, or give this one a directory of its own with GATEHOUSE_DATA_DIR.',
+        `Another Gatehouse server (process ${holder.pid ?? 'unknown'}${isGone ? ', in another container' : ''}) is ` +
+          `using the data directory ${dataDir}. Stop it first, or give this one a directory of its own with ` +
+          'GATEHOUSE_DATA_DIR.',
       );
     }
+    await delay(RETRY_MS);
   }
 }
 

@@ -1,3 +1,5 @@
+import { createConnection } from 'node:net';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { AppError } from '../errors.ts';
@@ -31,7 +33,7 @@ export interface Reached {
   wasRunning: boolean;
 }
 
-const MAX_LAUNCHES = 4;
+const MAX_LAUNCHES = 6;
 
 /**
  * A connection to this directory's PostgreSQL, which is started where it does not run and awaited where it is
@@ -46,7 +48,7 @@ export async function reach(cluster: Cluster, { timeoutMs }: { timeoutMs: number
   let problem: unknown;
   while (performance.now() < deadline) {
     const postmaster = await readPostmaster(paths);
-    if (postmaster && (await isRunning(postmaster, paths))) {
+    if (postmaster && ((await isRunning(postmaster, paths)) || (await listens(postmaster.endpoint)))) {
       if (postmaster.isReady) {
         try {
           const client = await connect(cluster, postmaster.endpoint);
@@ -64,7 +66,7 @@ export async function reach(cluster: Cluster, { timeoutMs }: { timeoutMs: number
       child = await launch({ ...cluster, endpoint });
       launches += 1;
     }
-    await delay(launches > 1 ? 100 : 15);
+    await delay(launches > 1 ? launches * 100 : 15);
   }
   const postmaster = await readPostmaster(paths);
   throw new AppError(
@@ -76,7 +78,22 @@ export async function reach(cluster: Cluster, { timeoutMs }: { timeoutMs: number
   );
 }
 
-/** A connection to the database of that name at PostgreSQL's place. */
+/**
+ * Whether something listens at the socket. In a container that shares the folder with another one, PostgreSQL's
+ * process cannot be seen; a second PostgreSQL would then destroy the data. Nobody listens at a dead one's socket.
+ */
+function listens(endpoint: Endpoint): Promise<boolean> {
+  if (endpoint.kind !== 'socket') return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const socket = createConnection(path.join(endpoint.directory, `.s.PGSQL.${endpoint.port}`));
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
+}
+
 async function connect({ password }: Cluster, endpoint: Endpoint): Promise<pg.Client> {
   const client = new pg.Client({
     ...connectionTo(endpoint, password, 'postgres'),

@@ -20,7 +20,7 @@ export function issuerFault(text: string): Fault {
 }
 
 /** @param hostname as `URL.hostname` gives it: lower case, IPv6 in brackets */
-export function isLoopbackHost(hostname: string): boolean {
+function isLoopbackHost(hostname: string): boolean {
   return (
     hostname === 'localhost' ||
     hostname.endsWith('.localhost') ||

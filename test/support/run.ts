@@ -58,7 +58,10 @@ async function main(args: string[]): Promise<number> {
   try {
     const runId = randomUUID();
     const environment = { ...process.env, ...services.environment, GATEHOUSE_TEST_RUN_ID: runId };
-    if (command !== undefined) return await runToItsEnd(() => startCommand(command, environment));
+    if (command !== undefined) {
+      const forCommand = { ...environment, GATEHOUSE_TEST_NODE: process.execPath };
+      return await runToItsEnd(() => startCommand(command, forCommand));
+    }
 
     const passes = isLong ? longPass(jestArguments) : ordinaryPasses(jestArguments);
     const counts = await runPasses(passes, { services, environment });

@@ -35,7 +35,9 @@ export interface StoredPayload {
 
 /** The outcome of one attempt to spend. A retry under the spender that holds the mark wins again. */
 export type Spending =
-  { kind: 'won' } | { kind: 'lost'; by: string; isFinal: boolean; at: Date } | { kind: 'missing' };
+  | { kind: 'won'; tookOverFrom?: string }
+  | { kind: 'lost'; by: string; isFinal: boolean; at: Date }
+  | { kind: 'missing' };
 
 /** What a session lets each client know: client id → `{ sid, grantId, … }`. */
 export type SessionAuthorizations = Record<string, Record<string, unknown>>;

@@ -1,0 +1,175 @@
+import type { Queryable } from '../../platform/database.ts';
+import type { Model, Spending } from './port.ts';
+import type { StoredRecord } from './records.ts';
+
+/** A payload as a look-up sees it: present, not ended, not expired. */
+export interface PayloadRow {
+  id_digest: string;
+  payload: object;
+  spent_at: Date | null;
+}
+
+/** The columns of PayloadRow; `spent_at` only where the mark counts at `$1`, which is the time everywhere here. */
+const PAYLOAD_COLUMNS = `id_digest, payload,
+  case when spent_final or lease_until > $1 then spent_at end as spent_at`;
+const IS_ALIVE = `ended_at is null and (expires_at is null or expires_at > $1)`;
+
+/**
+ * Writes the payload, unless it or its grant was ended. Whoever ends the grant waits for the share lock or is waited
+ * for, so a token is either there to be removed or never written.
+ *
+ * @returns whether it was written
+ */
+export async function putPayload(
+  db: Queryable,
+  model: Model,
+  record: StoredRecord,
+  expiresAt: Date | undefined,
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `with holder as (
+       select ended_at from oidc_payloads where model = 'Grant' and id_digest = $4 for share
+     )
+     insert into oidc_payloads (model, id_digest, payload, grant_digest, user_code_digest, expires_at)
+     select $1, $2, $3::json, $4, $5, $6
+     where not exists (select 1 from holder where ended_at is not null)
+     on conflict (model, id_digest) do update
+     set payload = excluded.payload,
+         grant_digest = excluded.grant_digest,
+         user_code_digest = excluded.user_code_digest,
+         expires_at = excluded.expires_at
+     where oidc_payloads.ended_at is null`,
+    [
+      model,
+      record.idDigest,
+      JSON.stringify(record.body),
+      record.grantDigest ?? null,
+      record.userCodeDigest ?? null,
+      expiresAt ?? null,
+    ],
+  );
+  return rowCount > 0;
+}
+
+export async function findPayload(
+  db: Queryable,
+  model: Model,
+  idDigest: string,
+  now: Date,
+): Promise<PayloadRow | undefined> {
+  const { rows } = await db.query<PayloadRow>(
+    `select ${PAYLOAD_COLUMNS} from oidc_payloads where model = $2 and id_digest = $3 and ${IS_ALIVE}`,
+    [now, model, idDigest],
+  );
+  return rows[0];
+}
+
+export async function findPayloadByUserCode(
+  db: Queryable,
+  userCodeDigest: string,
+  now: Date,
+): Promise<PayloadRow | undefined> {
+  const { rows } = await db.query<PayloadRow>(
+    `select ${PAYLOAD_COLUMNS} from oidc_payloads
+     where user_code_digest = $2 and model = 'DeviceCode' and ${IS_ALIVE}
+     order by expires_at desc nulls first limit 1`,
+    [now, userCodeDigest],
+  );
+  return rows[0];
+}
+
+/** Leaves a tombstone in the row's place. */
+export async function endPayload(
+  db: Queryable,
+  model: Model,
+  idDigest: string,
+  { now, forgetAt }: { now: Date; forgetAt: Date },
+): Promise<void> {
+  await db.query(
+    `insert into oidc_payloads (model, id_digest, ended_at, expires_at) values ($1, $2, $3, $4)
+     on conflict (model, id_digest) do update set payload = null, ended_at = $3, expires_at = $4
+     where oidc_payloads.ended_at is null`,
+    [model, idDigest, now, forgetAt],
+  );
+}
+
+/** Locks in one order, since every loser of a race revokes the same grant at the same moment. */
+export async function endPayloadsOfGrant(
+  db: Queryable,
+  grantDigest: string,
+  { now, forgetAt }: { now: Date; forgetAt: Date },
+): Promise<void> {
+  await db.query(
+    `with doomed as (
+       select model, id_digest from oidc_payloads
+       where grant_digest = $1 and ended_at is null
+       order by model, id_digest
+       for update
+     )
+     update oidc_payloads p set payload = null, ended_at = $2, expires_at = $3
+     from doomed where p.model = doomed.model and p.id_digest = doomed.id_digest`,
+    [grantDigest, now, forgetAt],
+  );
+}
+
+interface MarkRow {
+  spent_by: string | null;
+  spent_at: Date | null;
+  spent_final: boolean;
+}
+
+/** One conditional update decides; whoever does not win reads who did. */
+export async function spendPayload(
+  db: Queryable,
+  model: Model,
+  idDigest: string,
+  { spender, now, leaseUntil }: { spender: string; now: Date; leaseUntil: Date },
+): Promise<Spending> {
+  const { rowCount } = await db.query(
+    `update oidc_payloads set spent_by = $4, spent_at = $1, lease_until = $5
+     where model = $2 and id_digest = $3 and ${IS_ALIVE}
+       and (spent_by is null or (not spent_final and (spent_by = $4 or lease_until <= $1)))`,
+    [now, model, idDigest, spender, leaseUntil],
+  );
+  if (rowCount > 0) return { kind: 'won' };
+
+  const { rows } = await db.query<MarkRow>(
+    `select spent_by, spent_at, spent_final from oidc_payloads
+     where model = $2 and id_digest = $3 and ${IS_ALIVE}`,
+    [now, model, idDigest],
+  );
+  const mark = rows[0];
+  if (!mark) return { kind: 'missing' };
+  // Released between the two statements: it is to be had again.
+  if (mark.spent_by === null || mark.spent_at === null) {
+    return spendPayload(db, model, idDigest, { spender, now, leaseUntil });
+  }
+  if (mark.spent_by === spender) return { kind: 'won' };
+  return { kind: 'lost', by: mark.spent_by, isFinal: mark.spent_final, at: mark.spent_at };
+}
+
+export async function confirmSpentPayload(
+  db: Queryable,
+  model: Model,
+  idDigest: string,
+  spender: string,
+): Promise<void> {
+  await db.query(
+    `update oidc_payloads set spent_final = true
+     where model = $1 and id_digest = $2 and spent_by = $3 and ended_at is null and not spent_final`,
+    [model, idDigest, spender],
+  );
+}
+
+export async function releaseSpentPayload(
+  db: Queryable,
+  model: Model,
+  idDigest: string,
+  spender: string,
+): Promise<void> {
+  await db.query(
+    `update oidc_payloads set spent_by = null, spent_at = null, lease_until = null
+     where model = $1 and id_digest = $2 and spent_by = $3 and not spent_final`,
+    [model, idDigest, spender],
+  );
+}

@@ -1,0 +1,174 @@
+import { AppError } from '../../platform/errors.ts';
+import type { Clock } from '../../platform/clock.ts';
+import { digest } from '../../platform/ids.ts';
+import type { Redis } from '../../platform/redis.ts';
+import type { Sealer } from '../../platform/seal.ts';
+import { observeStore, type OnOperation } from './observed-store.ts';
+import { TOMBSTONE_SECONDS } from './port.ts';
+import type { Model, OidcStore, Spending, StoredPayload } from './port.ts';
+import { grantDigestOf, idDigestOf, toPayload, toRecord, userCodeDigestOf } from './records.ts';
+import {
+  CONFIRM,
+  END,
+  INDEX_ADD,
+  INDEX_END,
+  MARK,
+  PUT,
+  RELEASE,
+  runScript,
+  SPEND,
+  UNMARK,
+} from './redis-scripts.ts';
+import { createRedisSessions } from './redis-sessions.ts';
+
+/**
+ * The store over Redis 7 or Valkey. One hash per token holds its payload, its expiry and its spend mark.
+ *
+ * Every script touches one key, and no two keys need to share a slot, so a Redis Cluster needs no hash tags (a token's
+ * id does not tell its grant). What spans keys is ordered so that any interleaving is safe: a token and its place in
+ * the grant's index are written at once; ending a grant first closes the index, then leaves a tombstone on each
+ * member. A token written late meets either the closed index or its tombstone.
+ *
+ * Expiry is kept twice: as Redis' own, which frees the memory, and inside by our clock, which decides.
+ */
+export function createRedisStore({
+  redis,
+  keyPrefix,
+  clock,
+  sealer,
+  onOperation,
+}: {
+  redis: Redis;
+  /** Before each key, without its colon: "gatehouse". */
+  keyPrefix: string;
+  clock: Clock;
+  sealer: Sealer;
+  onOperation?: OnOperation | undefined;
+}): OidcStore {
+  const payloadKey = (model: Model, idDigest: string): string => `${keyPrefix}:${model}:${idDigest}`;
+  const indexKey = (grantDigest: string): string => `${keyPrefix}:grant-tokens:${grantDigest}`;
+  const userCodeKey = (userCodeDigest: string): string => `${keyPrefix}:user-code:${userCodeDigest}`;
+  const markKey = (key: string): string => `${keyPrefix}:mark:${digest(key)}`;
+  const answerKey = (key: string): string => `${keyPrefix}:answer:${digest(key)}`;
+  const keyOf = (model: Model, id: string): string => payloadKey(model, idDigestOf(model, id));
+
+  const now = (): number => clock.now().getTime();
+  const sessions = createRedisSessions({ redis, keyPrefix, clock, sealer });
+
+  const put = async (key: string, body: string, ttlMs: number | undefined): Promise<boolean> =>
+    (await runScript(redis, PUT, key, [body, ttlMs === undefined ? '' : now() + ttlMs, ttlMs ?? ''])) === 1;
+
+  const end = async (key: string): Promise<void> => {
+    await runScript(redis, END, key, [TOMBSTONE_SECONDS * 1000]);
+  };
+
+  const endTokensOf = async (grantDigest: string): Promise<void> => {
+    const members = (await redis.zrange(indexKey(grantDigest), '0', '-1')).filter((name) => name !== 'ended');
+    if (members.length === 0) return;
+    await Promise.all(members.map((member) => end(`${keyPrefix}:${member}`)));
+    await redis.zrem(indexKey(grantDigest), ...members);
+  };
+
+  const read = async (model: Model, idDigest: string, id?: string): Promise<StoredPayload | undefined> => {
+    const { body, expires, by, at, lease, final } = await redis.hgetall(payloadKey(model, idDigest));
+    if (body === undefined || (expires && Number(expires) <= now())) return undefined;
+    const isSpent = by !== undefined && (final === '1' || Number(lease) > now());
+    return toPayload(sealer, model, {
+      idDigest,
+      body: JSON.parse(body) as object,
+      ...(id === undefined ? {} : { id }),
+      spentAt: isSpent ? new Date(Number(at)) : undefined,
+    });
+  };
+
+  const store: OidcStore = {
+    upsert: async (model, id, payload, ttlSeconds) => {
+      if (model === 'Session') {
+        if (ttlSeconds === undefined) throw new TypeError('a session needs a time to live');
+        await sessions.saveSession(id, payload, ttlSeconds);
+        return;
+      }
+      const { idDigest, body, grantDigest, userCodeDigest } = toRecord(sealer, model, id, payload);
+      const key = payloadKey(model, idDigest);
+      const ttlMs = ttlSeconds === undefined ? undefined : Math.round(ttlSeconds * 1000);
+      const [isWritten, isIndexed] = await Promise.all([
+        put(key, JSON.stringify(body), ttlMs),
+        grantDigest === undefined
+          ? true
+          : runScript(redis, INDEX_ADD, indexKey(grantDigest), [
+              `${model}:${idDigest}`,
+              ttlMs === undefined ? '+inf' : now() + ttlMs,
+              now(),
+              ttlMs ?? '',
+            ]).then((added) => added === 1),
+        userCodeDigest === undefined ? undefined : put(userCodeKey(userCodeDigest), idDigest, ttlMs),
+      ]);
+      if (isWritten && !isIndexed) await end(key);
+      if (grantDigest !== undefined && !(isWritten && isIndexed)) {
+        throw new AppError('grant_ended', 400, 'The grant of this token has ended.');
+      }
+    },
+
+    find: (model, id) => (model === 'Session' ? sessions.find(id) : read(model, idDigestOf(model, id), id)),
+    findByUid: sessions.findByUid,
+    findByUserCode: async (userCode) => {
+      const idDigest = await redis.hget(userCodeKey(userCodeDigestOf(userCode)), 'body');
+      return idDigest ? read('DeviceCode', idDigest) : undefined;
+    },
+
+    destroy: async (model, id) => {
+      if (model === 'Session') return sessions.destroy(id);
+      if (model === 'Grant') {
+        await runScript(redis, INDEX_END, indexKey(grantDigestOf(id)), [TOMBSTONE_SECONDS * 1000]);
+        await Promise.all([end(keyOf(model, id)), endTokensOf(grantDigestOf(id))]);
+        return;
+      }
+      await end(keyOf(model, id));
+    },
+
+    revokeByGrantId: (grantId) => endTokensOf(grantDigestOf(grantId)),
+    saveSession: sessions.saveSession,
+    endSession: sessions.endSession,
+
+    spend: async (model, id, { spender, leaseSeconds }) => {
+      const at = now();
+      return toSpending(
+        await runScript(redis, SPEND, keyOf(model, id), [spender, at, at + leaseSeconds * 1000]),
+      );
+    },
+    confirmSpent: async (model, id, spender) => {
+      await runScript(redis, CONFIRM, keyOf(model, id), [spender]);
+    },
+    releaseSpent: async (model, id, spender) => {
+      await runScript(redis, RELEASE, keyOf(model, id), [spender]);
+    },
+
+    markOnce: async (key, spender, ttlSeconds) => {
+      const ttlMs = Math.round(ttlSeconds * 1000);
+      return (await runScript(redis, MARK, markKey(key), [spender, now(), now() + ttlMs, ttlMs])) === 1;
+    },
+    unmark: async (key, spender) => {
+      await runScript(redis, UNMARK, markKey(key), [spender]);
+    },
+
+    putAnswer: async (key, sealed, ttlSeconds) => {
+      await put(answerKey(key), sealed, Math.round(ttlSeconds * 1000));
+    },
+    getAnswer: async (key) => {
+      const [sealed, expires] = await redis.hmget(answerKey(key), 'body', 'expires');
+      return sealed && Number(expires) > now() ? sealed : undefined;
+    },
+
+    ping: async () => {
+      await redis.ping();
+    },
+  };
+  return onOperation ? observeStore(store, onOperation) : store;
+}
+
+function toSpending(reply: unknown): Spending {
+  const [kind, by = '', at = '', final] = reply as string[];
+  if (kind === 'won') return { kind };
+  if (kind === 'missing') return { kind };
+  return { kind: 'lost', by, isFinal: final === '1', at: new Date(Number(at)) };
+}

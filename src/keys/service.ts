@@ -1,36 +1,28 @@
-import type { JWK } from 'jose';
-
+/**
+ * Keys: what tokens and cookies are signed with.
+ *
+ * This folder owns the tables `signing_keys` and `cookie_keys`. It holds that each algorithm has one key that signs,
+ * that a key is published before it signs and after it signed, and that private parts are sealed at rest. What a key
+ * does at a moment follows from its times alone (keyset.ts), so no job has to run for a rotation to go on.
+ *
+ * Elsewhere: swapping the provider when the keys change (oidc/), the sealing (platform/seal.ts).
+ */
 import type { Actor } from '../audit/events.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Database, Queryable } from '../platform/database.ts';
+import type { Sealer } from '../platform/seal.ts';
+import { bumpVersion } from '../platform/version-watch.ts';
+import { addNextCookieKey, insertMissingCookieKeys, listCookieKeys, orderCookieKeys } from './cookie-keys.ts';
+import { generateSigningKey } from './generate.ts';
+import { after, type RotationTimes } from './keyset.ts';
+import { presentKey, recordKey, retireKey, rotateKey } from './rotation.ts';
+import { SIGNING_ALGS, type SigningAlg, type SigningKey } from './signing-key.ts';
+import { erasePrivateParts, insertKey, listKeys, lockKeys } from './store.ts';
+import { createKeyView, KEYS_VERSION, type Keyset } from './view.ts';
 
-export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const;
-export type SigningAlg = (typeof SIGNING_ALGS)[number];
-
-/** What may be shown of a signing key. */
-export interface SigningKey {
-  kid: string;
-  alg: SigningAlg;
-  /** `next` is published and does not sign yet; `retired` is published and signs no more. */
-  state: 'next' | 'current' | 'retired' | 'removed';
-  publicJwk: JWK;
-  createdAt: Date;
-  activatesAt: Date;
-  /** When it stops signing; absent while nothing is to follow it. */
-  retiresAt?: Date;
-  /** When it leaves the JWKS. */
-  removesAt?: Date;
-}
-
-/** The keys of a moment, with their private parts: for the provider alone. */
-export interface Keyset {
-  /** One for each algorithm. */
-  signing: readonly JWK[];
-  next: readonly JWK[];
-  retired: readonly JWK[];
-  /** All of them in the order that makes the current ones sign: the provider takes the first that fits. */
-  jwks: { keys: JWK[] };
-  /** When this view ends by itself; absent where no rotation is under way. */
-  nextChangeAt?: Date;
-}
+const SYSTEM: Actor = { kind: 'system', name: 'keys' };
+/** A process whose clock is slow may still load a key that has just left the JWKS. */
+const ERASE_AFTER_SECONDS = 3_600;
 
 export interface KeyService {
   /** Makes the signing and cookie keys that are missing; safe when several processes start at once. */
@@ -63,4 +55,104 @@ export interface KeyService {
   rotateCookieKeys: (by: Actor) => Promise<void>;
   /** Called in this process whenever `keyset()` or `cookieKeys()` changed: by time or by anybody's doing. */
   onChange: (listener: () => void) => () => void;
+}
+
+/**
+ * @param publishBeforeSigningSeconds how long relying parties see a key before it signs
+ * @param longestTokenSeconds how long anything that these keys signed must be verifiable: the longest-lived JWT, and
+ *   as long as an ID token may come back as `id_token_hint` (RP-Initiated Logout §2), which is a session's life
+ * @param longestCookieSeconds how long the longest-lived signed cookie lasts
+ * @param onError told when the keys cannot be read; the last ones known stay in use
+ */
+export function createKeyService({
+  db,
+  clock,
+  sealer,
+  publishBeforeSigningSeconds,
+  longestTokenSeconds,
+  longestCookieSeconds = longestTokenSeconds,
+  pollIntervalMs = 1_000,
+  onError = () => {},
+}: {
+  db: Database;
+  clock: Clock;
+  sealer: Sealer;
+  longestCookieSeconds?: number;
+  pollIntervalMs?: number;
+  onError?: (error: Error) => void;
+} & RotationTimes): KeyService {
+  const times: RotationTimes = { publishBeforeSigningSeconds, longestTokenSeconds };
+  const view = createKeyView({ db, clock, sealer, pollIntervalMs, onError });
+
+  /** One change: made, recorded and announced in one transaction, one at a time among all processes. */
+  const change = async <T>(work: (tx: Queryable) => Promise<T>): Promise<T> => {
+    const result = await db.transaction(async (tx) => {
+      await lockKeys(tx);
+      const made = await work(tx);
+      await erasePrivateParts(tx, after(clock.now(), -ERASE_AFTER_SECONDS));
+      await bumpVersion(tx, KEYS_VERSION);
+      return made;
+    });
+    await view.reload();
+    return result;
+  };
+
+  return {
+    ensureKeys: async () => {
+      const wanted = await missingAlgs(db);
+      const cookieKeys = orderCookieKeys(await listCookieKeys(db), clock.now());
+      if (wanted.length === 0 && cookieKeys.length >= 2) return;
+      // Made before the lock is taken: who loses the race throws theirs away, and nobody waits for RSA.
+      const generated = new Map(
+        await Promise.all(wanted.map(async (alg) => [alg, await generateSigningKey(alg)] as const)),
+      );
+      await change(async (tx) => {
+        const now = clock.now();
+        for (const alg of await missingAlgs(tx)) {
+          const key = generated.get(alg) ?? (await generateSigningKey(alg));
+          await insertKey(tx, sealer, key, { alg, createdAt: now, activatesAt: now });
+          const payload = { kid: key.kid, alg, state: 'current' };
+          await recordKey({ tx, clock }, { type: 'key.created', payload }, SYSTEM);
+        }
+        await insertMissingCookieKeys(tx, sealer, now);
+      });
+    },
+
+    start: view.start,
+    stop: view.stop,
+    keyset: view.keyset,
+    cookieKeys: view.cookieKeys,
+    onChange: view.onChange,
+    list: async () => (await listKeys(db)).map((key) => presentKey(key, clock.now())),
+
+    rotate: async ({ alg: only, immediately = false }, by) => {
+      const algs = only === undefined ? SIGNING_ALGS : [only];
+      const generated = await Promise.all(
+        algs.map(async (alg) => ({ alg, generated: await generateSigningKey(alg) })),
+      );
+      return change(async (tx) => {
+        const rotated: SigningKey[] = [];
+        for (const key of generated) {
+          rotated.push(await rotateKey({ tx, clock, sealer, times }, { ...key, immediately }, by));
+        }
+        return rotated;
+      });
+    },
+
+    retire: (kid, by, { withdrawNow = false } = {}) =>
+      change((tx) => retireKey({ tx, clock, times }, { kid, withdrawNow }, by)),
+
+    rotateCookieKeys: (by) =>
+      change(async (tx) => {
+        const kid = await addNextCookieKey(tx, sealer, clock.now(), longestCookieSeconds);
+        const payload = { kid, alg: 'HMAC', use: 'cookie', state: 'next' };
+        await recordKey({ tx, clock }, { type: 'key.created', payload }, by);
+      }),
+  };
+}
+
+/** The algorithms without a key that goes on signing. */
+async function missingAlgs(db: Queryable): Promise<SigningAlg[]> {
+  const keys = await listKeys(db);
+  return SIGNING_ALGS.filter((alg) => !keys.some((key) => key.alg === alg && !key.retiresAt));
 }

@@ -1,3 +1,4 @@
+import { coalesce } from './coalesce.ts';
 import type { Database, Queryable } from './database.ts';
 
 /**
@@ -51,34 +52,16 @@ export async function watchVersion({
   let seen = await readVersion(db, name);
   let confirmedAtMs = performance.now();
   let timer: NodeJS.Timeout | undefined;
-  let running: Promise<void> | undefined;
-  let isAskedAgain = false;
   let subscription: { stop: () => Promise<void> } | undefined;
 
-  const readOnce = async (): Promise<void> => {
+  const check = coalesce(async () => {
     const askedAtMs = performance.now();
     const version = await readVersion(db, name);
     confirmedAtMs = askedAtMs;
     if (version === seen || isStopped) return;
     seen = version;
     onChange();
-  };
-  const readUntilQuiet = async (): Promise<void> => {
-    isAskedAgain = false;
-    await readOnce();
-    if (isAskedAgain && !isStopped) await readUntilQuiet();
-  };
-  const check = (): Promise<void> => {
-    // A reading that is under way may have missed what the caller knows about: one more follows it.
-    if (running) {
-      isAskedAgain = true;
-      return running;
-    }
-    running = readUntilQuiet().finally(() => {
-      running = undefined;
-    });
-    return running;
-  };
+  });
   const subscribe = async (): Promise<void> => {
     const next = await db.listen(channelOf(name), () => {
       if (!isStopped) check().catch(onError);
@@ -111,7 +94,6 @@ export async function watchVersion({
       isStopped = true;
       clearTimeout(timer);
       await subscription?.stop();
-      await running?.catch(() => {});
     },
   };
 }

@@ -11,6 +11,7 @@
  * Elsewhere: roles (rbac/), sessions and grants (oidc/), the pages (interaction/).
  */
 import type { Actor } from '../audit/events.ts';
+import { AppError } from '../platform/errors.ts';
 
 /** A person. Carries no credential: those never leave this folder. */
 export interface Account {
@@ -68,4 +69,8 @@ export interface AccountService {
    * @throws AppError as `create` does for passwords, 404 `account_not_found`
    */
   setPassword: (id: string, password: string, by: Actor) => Promise<Account>;
+}
+
+export function accountNotFound(): AppError {
+  return new AppError('account_not_found', 404, 'There is no such account.');
 }

@@ -10,6 +10,8 @@ import { isPossiblePassword, preparePassword } from './password.ts';
 import type { SignInThrottle } from './sign-in-throttle.ts';
 import { findLoginRow, replacePasswordHash, toAccount, type AccountRow } from './store.ts';
 
+const MAX_IDENTIFIER_CHARACTERS = 512;
+
 export interface PasswordAttempt {
   /** E-mail address or user name, as typed. */
   identifier: string;
@@ -153,7 +155,9 @@ export function createAuthenticationService({
         return place;
       }
       try {
-        return await attemptWith(place.slot, attempt);
+        // Nobody's name is longer; folding a megabyte would take its time.
+        const identifier = attempt.identifier.slice(0, MAX_IDENTIFIER_CHARACTERS);
+        return await attemptWith(place.slot, { ...attempt, identifier });
       } finally {
         place.slot.release();
       }

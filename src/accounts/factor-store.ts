@@ -37,15 +37,15 @@ export async function insertTotpUnlessFresh(
   return (await findTotp(tx, totp.accountId))!;
 }
 
-/** @returns whether it was this one that confirmed it, while it still had this secret */
+/** @returns whether it was this call that confirmed it, while it was still the key that the code was judged by */
 export async function confirmTotpStep(
   tx: Queryable,
-  { accountId, secret, step, now }: { accountId: string; secret: string; step: number; now: Date },
+  { totp, step, now }: { totp: TotpRow; step: number; now: Date },
 ): Promise<boolean> {
   const { rowCount } = await tx.query(
     `update totp set confirmed_at = $4, last_step = $3
-      where account_id = $1 and secret = $2 and confirmed_at is null`,
-    [accountId, secret, step, now],
+      where account_id = $1 and created_at = $2 and confirmed_at is null`,
+    [totp.account_id, totp.created_at, step, now],
   );
   return rowCount === 1;
 }
@@ -53,12 +53,13 @@ export async function confirmTotpStep(
 /** Compare-and-set: of any number at once, one gets the step, and none an earlier one after it. */
 export async function spendTotpStep(
   tx: Queryable,
-  { accountId, step }: { accountId: string; step: number },
+  { totp, step }: { totp: TotpRow; step: number },
 ): Promise<boolean> {
   const { rowCount } = await tx.query(
-    `update totp set last_step = $2
-      where account_id = $1 and confirmed_at is not null and (last_step is null or last_step < $2)`,
-    [accountId, step],
+    `update totp set last_step = $3
+      where account_id = $1 and created_at = $2 and confirmed_at is not null
+        and (last_step is null or last_step < $3)`,
+    [totp.account_id, totp.created_at, step],
   );
   return rowCount === 1;
 }

@@ -8,6 +8,7 @@ import type { Database, Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
 import type { RateLimiter } from '../platform/rate-limit.ts';
 import type { Sealer } from '../platform/seal.ts';
+import { accountNotFound } from './account.ts';
 import { endEverything } from './end-sessions.ts';
 import {
   confirmTotpStep,
@@ -24,7 +25,6 @@ import {
   type TotpRow,
 } from './factor-store.ts';
 import { generateRecoveryCode, parseRecoveryCode, recoveryCodeDigest } from './recovery-codes.ts';
-import { accountNotFound } from './service.ts';
 import { findAccountById, lockAccount } from './store.ts';
 import { generateTotpSecret, matchTotpStep, parseTotpCode, totpUri } from './totp.ts';
 
@@ -175,7 +175,7 @@ export function createFactorService({
     const step = stepOf(row, code);
     if (step === undefined) return refuse('totp', accountId, 'wrong_code');
     const isSpent = await db.transaction(async (tx) => {
-      if (!(await spendTotpStep(tx, { accountId, step }))) return false;
+      if (!(await spendTotpStep(tx, { totp: row, step }))) return false;
       await appendInTransaction(tx, factorSucceeded(accountId, { method: 'totp' }), { clock });
       return true;
     });
@@ -227,7 +227,7 @@ export function createFactorService({
     if (step === undefined) return refuse('totp', accountId, 'wrong_code');
     const by: Actor = { kind: 'account', id: accountId };
     return db.transaction(async (tx) => {
-      const isFirst = await confirmTotpStep(tx, { accountId, secret: row.secret, step, now: clock.now() });
+      const isFirst = await confirmTotpStep(tx, { totp: row, step, now: clock.now() });
       if (!isFirst) throw alreadyEnrolled();
       await appendInTransaction(
         tx,

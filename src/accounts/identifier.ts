@@ -37,6 +37,11 @@ function foldCase(text: string): string {
   return folded;
 }
 
+/** As Unicode counts them: an emoji outside the BMP is one. */
+export function countCharacters(text: string): number {
+  return Array.from(text).length;
+}
+
 /**
  * @returns the address to keep, in NFC, and the form to compare
  * @throws AppError 422 `email_invalid`
@@ -63,7 +68,7 @@ export function parseUsername(raw: string): { username: string; normalised: stri
   const isUsable =
     /^[^@\s\p{C}]+$/u.test(username) &&
     /^[^@\s\p{C}]+$/u.test(normalised) &&
-    [...username].length <= MAX_USERNAME_CHARACTERS;
+    countCharacters(username) <= MAX_USERNAME_CHARACTERS;
   if (!isUsable) {
     throw new AppError(
       'username_invalid',

@@ -1,6 +1,6 @@
 import { AppError } from '../platform/errors.ts';
 import { COMMON_PASSWORDS } from './common-passwords.ts';
-import { normaliseIdentifier } from './identifier.ts';
+import { countCharacters, normaliseIdentifier } from './identifier.ts';
 
 export const MAX_PASSWORD_BYTES = 256;
 
@@ -30,7 +30,7 @@ export function checkNewPassword(
   { minLength, own }: { minLength: number; own: readonly (string | undefined)[] },
 ): string {
   const password = preparePassword(raw);
-  if ([...password].length < minLength) {
+  if (countCharacters(password) < minLength) {
     throw new AppError('password_too_short', 422, `A password has at least ${minLength} characters.`);
   }
   if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) {
@@ -51,7 +51,7 @@ function isGuessable(password: string, own: readonly (string | undefined)[]): bo
   const repeated = /^(.+?)\1+$/su.exec(folded)?.[1];
   const candidates = [folded, folded.replaceAll(/[^\p{L}\p{N}]/gu, ''), ...(repeated ? [repeated] : [])];
   if (candidates.some((candidate) => COMMON_PASSWORDS.has(candidate))) return true;
-  if (repeated !== undefined && [...repeated].length <= 2) return true;
+  if (repeated !== undefined && countCharacters(repeated) <= 2) return true;
   const names = own
     .filter((name) => name !== undefined)
     .map(normaliseIdentifier)

@@ -4,10 +4,10 @@ import { systemClock, type Clock } from '../platform/clock.ts';
 import { uniqueViolation, type Database, type Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
 import { randomToken, uuidv7 } from '../platform/ids.ts';
-import type { Account, AccountService, NewAccount } from './account.ts';
+import { accountNotFound, type Account, type AccountService, type NewAccount } from './account.ts';
 import { endEverything } from './end-sessions.ts';
 import type { Hasher, HashParameters } from './hashing/hasher.ts';
-import { normaliseIdentifier, parseEmail, parseUsername } from './identifier.ts';
+import { countCharacters, normaliseIdentifier, parseEmail, parseUsername } from './identifier.ts';
 import { checkNewPassword } from './password.ts';
 import {
   findAccountById,
@@ -206,10 +206,6 @@ export async function createAccountInTransaction(
   return account;
 }
 
-export function accountNotFound(): AppError {
-  return new AppError('account_not_found', 404, 'There is no such account.');
-}
-
 async function hashNewPassword({
   password,
   own,
@@ -234,7 +230,7 @@ async function hashNewPassword({
 function parseName(raw: string | undefined): string | undefined {
   const name = raw?.normalize('NFC').trim();
   if (!name) return undefined;
-  if (/\p{Cc}/u.test(name) || [...name].length > MAX_NAME_CHARACTERS) {
+  if (/\p{Cc}/u.test(name) || countCharacters(name) > MAX_NAME_CHARACTERS) {
     throw new AppError('name_invalid', 422, `A name has at most ${MAX_NAME_CHARACTERS} characters.`);
   }
   return name;

@@ -36,6 +36,13 @@ export interface Reached {
 const MAX_LAUNCHES = 6;
 
 /**
+ * What PostgreSQL says when another process was faster, when processes of one that was killed are about to end, or
+ * when its port is taken.
+ */
+const MAY_PASS =
+  /lock file|shared memory block|could not (bind|create any|create lock)|Address already in use/i;
+
+/**
  * A connection to this directory's PostgreSQL, which is started where it does not run and awaited where it is
  * starting, recovering or stopping. Needs no lock of ours: of two PostgreSQL started at once, one refuses to run.
  * @throws AppError `embedded_postgres_failed`, `embedded_postgres_not_answering`
@@ -59,7 +66,10 @@ export async function reach(cluster: Cluster, { timeoutMs }: { timeoutMs: number
         }
       }
     } else if (child === undefined || child.hasEnded()) {
-      if (launches === MAX_LAUNCHES) throw failed(await endOfLog(paths));
+      if (child !== undefined) {
+        const log = await endOfLog(paths);
+        if (launches === MAX_LAUNCHES || !MAY_PASS.test(log)) throw failed(log);
+      }
       if (postmaster) await removeStrangersPidFile(postmaster, paths);
       // The second try after one that failed: the place that was remembered may be taken.
       const endpoint = await chooseEndpoint({ ...cluster, mayRemember: launches < 2 });

@@ -1,6 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { execFile } from 'node:child_process';
 import { lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { startEmbeddedPostgres } from '../../../src/platform/embedded-postgres.ts';
 import {
   createFolder,
@@ -14,6 +16,20 @@ import {
 let folder: Awaited<ReturnType<typeof createFolder>>;
 let dataDir: string;
 let home: string;
+let prepared: Awaited<ReturnType<typeof createFolder>>;
+
+beforeAll(async () => {
+  prepared = await createFolder();
+  await (await startEmbeddedPostgres({ dataDir: path.join(prepared.path, 'data') })).stop();
+});
+
+afterAll(() => prepared.remove());
+
+/** A copy of a database that was made once: for whatever is not about the first start. */
+async function notTheFirstStart(): Promise<void> {
+  await mkdir(path.dirname(dataDir), { recursive: true });
+  await promisify(execFile)('cp', ['-a', path.join(prepared.path, 'data'), dataDir]);
+}
 
 beforeEach(async () => {
   folder = await createFolder();
@@ -68,6 +84,7 @@ describe('starting and stopping', () => {
   });
 
   it('keeps data over a restart, and leaves no process behind', async () => {
+    await notTheFirstStart();
     const first = await startEmbeddedPostgres({ dataDir });
     await query(first.connection, 'create table kept as select 42 as answer');
     const pid = await postgresPid(home);
@@ -84,12 +101,14 @@ describe('starting and stopping', () => {
   });
 
   it('can be stopped twice', async () => {
+    await notTheFirstStart();
     const embedded = await startEmbeddedPostgres({ dataDir });
     await Promise.all([embedded.stop(), embedded.stop()]);
     await embedded.stop();
   });
 
   it('ends the sessions that somebody forgot', async () => {
+    await notTheFirstStart();
     const server = spawnUser({ dataDir });
     const { connection } = await server.hears('ready');
     const forgotten = query(connection, 'select pg_sleep(60)').catch((error: { code: string }) => error.code);
@@ -105,6 +124,7 @@ describe('starting and stopping', () => {
   });
 
   it('is not reached by a signal to our group, as Ctrl-C in a terminal is', async () => {
+    await notTheFirstStart();
     const server = spawnUser({ dataDir });
     await server.hears('ready');
     const pid = await postgresPid(home);
@@ -115,6 +135,7 @@ describe('starting and stopping', () => {
   });
 
   it('comes back when PostgreSQL is killed under a server', async () => {
+    await notTheFirstStart();
     const server = await startEmbeddedPostgres({ dataDir });
     try {
       await query(server.connection, 'create table kept as select 42 as answer');
@@ -139,7 +160,7 @@ describe('starting and stopping', () => {
   });
 
   it('gives up at once, with what PostgreSQL said, where it cannot run', async () => {
-    await (await startEmbeddedPostgres({ dataDir })).stop();
+    await notTheFirstStart();
     await writeFile(path.join(home, 'cluster', 'pgdata', 'postgresql.conf'), 'no_such_setting = 1\n');
     await expect(startEmbeddedPostgres({ dataDir })).rejects.toMatchObject({
       code: 'embedded_postgres_failed',
@@ -150,6 +171,7 @@ describe('starting and stopping', () => {
 
 describe('after kill -9 of the server', () => {
   it('goes on with the PostgreSQL that was left, and stops it in the end', async () => {
+    await notTheFirstStart();
     const killed = spawnUser({ dataDir });
     const { connection } = await killed.hears('ready');
     await query(connection, 'create table kept as select 42 as answer');
@@ -168,6 +190,7 @@ describe('after kill -9 of the server', () => {
   });
 
   it('a command that finds what was left stops it too', async () => {
+    await notTheFirstStart();
     const killed = spawnUser({ dataDir });
     await killed.hears('ready');
     await killed.kill();
@@ -178,6 +201,7 @@ describe('after kill -9 of the server', () => {
   });
 
   it('recovers when PostgreSQL was killed as well', async () => {
+    await notTheFirstStart();
     const killed = spawnUser({ dataDir });
     const { connection } = await killed.hears('ready');
     await query(connection, 'create table kept as select 42 as answer');
@@ -192,7 +216,7 @@ describe('after kill -9 of the server', () => {
   });
 
   it('starts although the pid file names a process that is somebody else', async () => {
-    await (await startEmbeddedPostgres({ dataDir })).stop();
+    await notTheFirstStart();
     const file = path.join(home, 'cluster', 'pgdata', 'postmaster.pid');
     // This very test's process, or its parent's, would be taken for a server by PostgreSQL.
     const pgdata = path.dirname(file);
@@ -216,6 +240,7 @@ describe('after kill -9 of the server', () => {
 
 describe('several at once', () => {
   it('refuses a second server, and names the first', async () => {
+    await notTheFirstStart();
     const server = spawnUser({ dataDir });
     const { connection } = await server.hears('ready');
     await expect(startEmbeddedPostgres({ dataDir })).rejects.toMatchObject({
@@ -249,6 +274,7 @@ describe('several at once', () => {
   });
 
   it('lets commands work beside a server, which stays', async () => {
+    await notTheFirstStart();
     const server = spawnUser({ dataDir });
     const { connection } = await server.hears('ready');
     const command = await startEmbeddedPostgres({ dataDir, attach: true });
@@ -279,6 +305,7 @@ describe('several at once', () => {
   });
 
   it('passes a command’s PostgreSQL on to the server that starts meanwhile', async () => {
+    await notTheFirstStart();
     const command = await startEmbeddedPostgres({ dataDir, attach: true });
     const pid = await postgresPid(home);
     const server = await startEmbeddedPostgres({ dataDir });
@@ -290,6 +317,7 @@ describe('several at once', () => {
   });
 
   it('leaves PostgreSQL to a command that outlasts the server', async () => {
+    await notTheFirstStart();
     const server = await startEmbeddedPostgres({ dataDir });
     const command = await startEmbeddedPostgres({ dataDir, attach: true });
     const pid = await postgresPid(home);
@@ -300,7 +328,7 @@ describe('several at once', () => {
   });
 
   it('survives commands that come and go all at once, and a server among them', async () => {
-    await (await startEmbeddedPostgres({ dataDir })).stop();
+    await notTheFirstStart();
     const visit = async (attach: boolean): Promise<void> => {
       const embedded = await startEmbeddedPostgres({ dataDir, attach });
       expect(await query(embedded.connection, 'select 1 as one')).toEqual([{ one: 1 }]);
@@ -317,6 +345,7 @@ describe('its place', () => {
   it('puts the socket into a short private folder where the path is too long, always the same', async () => {
     dataDir = path.join(folder.path, 'a-long-name'.repeat(8), 'data');
     home = path.join(dataDir, 'postgres');
+    await notTheFirstStart();
     const first = await startEmbeddedPostgres({ dataDir });
     const { host } = first.connection;
     expect(Buffer.byteLength(host)).toBeLessThan(90);
@@ -329,6 +358,7 @@ describe('its place', () => {
   });
 
   it('listens on loopback, on a port that it keeps, where no socket is possible', async () => {
+    await notTheFirstStart();
     const first = await startEmbeddedPostgres({ dataDir, maxSocketPathBytes: 10 });
     expect(first.connection.host).toBe('127.0.0.1');
     await first.stop();
@@ -343,13 +373,14 @@ describe('its place', () => {
   it.each(['with spaces', 'a,comma', 'quote"d', 'ümlaut'])('may be called %p', async (name) => {
     dataDir = path.join(folder.path, name);
     home = path.join(dataDir, 'postgres');
+    await notTheFirstStart();
     const embedded = await startEmbeddedPostgres({ dataDir });
     expect(await query(embedded.connection, 'select 1 as one')).toEqual([{ one: 1 }]);
     await embedded.stop();
   });
 
   it('refuses the files of another major version, untouched, and says how to move', async () => {
-    await (await startEmbeddedPostgres({ dataDir })).stop();
+    await notTheFirstStart();
     await writeFile(path.join(home, 'cluster', 'pgdata', 'PG_VERSION'), '17\n');
     await expect(startEmbeddedPostgres({ dataDir })).rejects.toMatchObject({
       code: 'data_directory_version',

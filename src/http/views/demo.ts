@@ -23,6 +23,8 @@ export interface DemoHomeProps {
 export interface DemoSessionProps {
   application: DemoApplication;
   issuerName: string;
+  /** The person's name or e-mail from userinfo. */
+  signedInAs?: string | undefined;
   /** What `openid-client` validated; the times are instants. */
   idToken: {
     issuer: string;

@@ -20,9 +20,9 @@ export interface Throttled {
   retryAfterSeconds: number;
 }
 
-/** What a page says above its form: a bold first sentence, then what to do. */
+/** What a page says above its form: a bold first sentence, then what to do. `done` is for good news. */
 export interface Message {
-  tone: 'danger' | 'notice';
+  tone: 'danger' | 'notice' | 'done';
   title: string;
   text?: string | undefined;
 }

@@ -73,7 +73,10 @@ function compile(view: string): ejs.TemplateFunction {
   });
 }
 
-/** Escaping does not make `javascript:` harmless: what is not an address of the web leads nowhere. */
+/**
+ * Escaping does not make `javascript:` harmless: what is not an address of the web, or a path of ours, leads
+ * nowhere. Browsers read `\` as `/` and skip tabs and line ends, so an address with any of them is refused.
+ */
 function webAddress(address: string): string {
-  return /^(?:https?:\/\/|otpauth:\/\/|\/(?!\/)|\.{0,2}\/|[?#])/iu.test(address) ? address : '#';
+  return /^(?:https?:\/\/|otpauth:\/\/|\.{0,2}\/(?!\/)|[?#])[^\s\\]*$/iu.test(address) ? address : '#';
 }

@@ -1,0 +1,254 @@
+import { toString as drawQrCode } from 'qrcode';
+import type { Renderer } from '../../src/http/render.ts';
+
+/** A page as a person may meet it. */
+export interface PageState {
+  name: string;
+  html: (render: Renderer) => string;
+}
+
+const action = '/auth/interaction/abc/step';
+const hidden = [{ name: 'xsrf', value: 'Hk3k2' }];
+const form = { action, hidden };
+const inLedger = { ...form, clientName: 'Ledger' };
+const requestId = '0198c7a2-5b1e-7c34-9d0a-51f27f3c92ad';
+const throttled = { kind: 'throttled', retryAfterSeconds: 95 } as const;
+const client = { name: 'Ledger', url: 'https://ledger.example/login' };
+const retry = { retryAfterSeconds: 8, retryUrl: '/auth/interaction/abc', requestId };
+
+const key = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP';
+const otpauthUri = `otpauth://totp/Gatehouse:ada%40example.test?secret=${key}&issuer=Gatehouse`;
+const qrCode = await drawQrCode(otpauthUri, { type: 'svg', margin: 0 });
+const qrCodeDataUri = `data:image/svg+xml;base64,${Buffer.from(qrCode).toString('base64')}`;
+const enrol = { ...form, key, otpauthUri, qrCodeDataUri };
+const byClient = { kind: 'client', clientName: 'Ledger' } as const;
+
+const codes = [
+  'k7wq2mfd',
+  'x4pn9hts',
+  'b3vc8rjy',
+  'm6dz5gke',
+  'q9tf4wna',
+  'h2ys7xpb',
+  'r8kj3cvm',
+  'n5ge6qdz',
+];
+const tenCodes = [...codes, 'w4ha9tfs', 'p7bx2ynr'];
+
+const application = { name: 'Ledger', accent: 'ledger', description: 'Invoices and bookkeeping' } as const;
+const atlas = { name: 'Atlas', accent: 'atlas', description: 'Maps of what is where' } as const;
+const other = { href: 'http://127.0.0.1:41002/', label: 'Atlas' };
+const claims = {
+  sub: 'p1bq0M0u3o9aTzXn5cJw2A',
+  iss: 'http://localhost:3000',
+  aud: 'demo-ledger',
+  exp: 1_794_580_403,
+  iat: 1_794_579_803,
+  auth_time: 1_794_579_790,
+  acr: 'aal2',
+  amr: ['pwd', 'otp', 'mfa'],
+  nonce: 'Zk4W0m9Vq1n8r2s7t5u6',
+  roles: ['bookkeeper', 'auditor'],
+};
+const session = {
+  application,
+  issuerName: 'Gatehouse',
+  signedInAs: 'Ada Lovelace',
+  idToken: {
+    issuer: claims.iss,
+    subject: claims.sub,
+    roles: claims.roles,
+    amr: claims.amr,
+    acr: claims.acr,
+    authTime: new Date(claims.auth_time * 1000),
+    issuedAt: new Date(claims.iat * 1000),
+    expiresAt: new Date(claims.exp * 1000),
+  },
+  claims,
+  userinfo: {
+    sub: claims.sub,
+    name: 'Ada Lovelace',
+    email: 'ada@example.test',
+    email_verified: true,
+    roles: claims.roles,
+  },
+  refresh: form,
+  signOut: form,
+  other,
+};
+const weakSession = {
+  ...session,
+  signedInAs: undefined,
+  idToken: { ...session.idToken, roles: [], amr: ['pwd'], acr: 'aal1' },
+  stepUp: form,
+  other: undefined,
+};
+
+const development = {
+  apps: [
+    {
+      name: 'Ledger',
+      url: 'http://127.0.0.1:3001',
+      description: 'Invoices and bookkeeping; asks for a second step',
+    },
+    { name: 'Atlas', url: 'http://127.0.0.1:3002', description: 'Maps of what is where; asks nothing more' },
+  ],
+  documentationPath: 'README.md',
+  discoveryUrl: '/auth/.well-known/openid-configuration',
+};
+
+const items = [
+  { title: 'Who you are', details: ['Your name and user name'] },
+  { title: 'Your e-mail address', details: ['ada@example.test (verified)'] },
+  { title: 'Your roles', details: ['editor, billing'] },
+  { title: 'Stay connected', details: ['Keep this access while you are away, until you withdraw it'] },
+];
+const consent = { ...inLedger, clientHost: 'ledger.example', accountEmail: 'ada@example.test', items };
+const switchAccount = { action: '/auth/interaction/abc/switch', hidden };
+const longName = 'Grundstücksverkehrsgenehmigungszuständigkeitsübertragungsverordnung';
+const refused = { kind: 'refused' } as const;
+const identifier = 'ada@example.test';
+
+/** Every view in every state. */
+export const pageStates: readonly PageState[] = [
+  { name: 'login', html: (r) => r.login(inLedger) },
+  { name: 'login-alone', html: (r) => r.login({ ...form, identifier, resetUrl: '/auth/reset' }) },
+  {
+    name: 'login-again',
+    html: (r) => r.login({ ...inLedger, identifier, notice: 'Sign in again to continue.' }),
+  },
+  { name: 'login-refused', html: (r) => r.login({ ...inLedger, identifier, problem: refused }) },
+  {
+    name: 'login-incomplete',
+    html: (r) =>
+      r.login({ ...inLedger, problem: { kind: 'incomplete', missing: ['identifier', 'password'] } }),
+  },
+  {
+    name: 'login-no-password',
+    html: (r) => r.login({ ...inLedger, identifier, problem: { kind: 'incomplete', missing: ['password'] } }),
+  },
+  { name: 'login-throttled', html: (r) => r.login({ ...inLedger, identifier, problem: throttled }) },
+  {
+    name: 'login-busy',
+    html: (r) => r.login({ ...inLedger, identifier, problem: { kind: 'busy', retryAfterSeconds: 5 } }),
+  },
+  {
+    name: 'login-long-names',
+    html: (r) =>
+      r.login({ ...form, clientName: longName, identifier: `${longName}@example.test`, problem: refused }),
+  },
+  { name: 'totp', html: (r) => r.totp({ ...inLedger, recoveryUrl: '/auth/interaction/abc/recovery' }) },
+  { name: 'totp-alone', html: (r) => r.totp(form) },
+  {
+    name: 'totp-wrong',
+    html: (r) =>
+      r.totp({ ...inLedger, recoveryUrl: '/auth/interaction/abc/recovery', problem: { kind: 'wrong' } }),
+  },
+  { name: 'totp-malformed', html: (r) => r.totp({ ...inLedger, problem: { kind: 'malformed' } }) },
+  { name: 'totp-throttled', html: (r) => r.totp({ ...inLedger, problem: throttled }) },
+  { name: 'recovery-code', html: (r) => r.recoveryCode({ ...inLedger, totpUrl: action }) },
+  {
+    name: 'recovery-code-wrong',
+    html: (r) => r.recoveryCode({ ...inLedger, totpUrl: action, problem: { kind: 'wrong' } }),
+  },
+  {
+    name: 'recovery-code-malformed',
+    html: (r) => r.recoveryCode({ ...inLedger, totpUrl: action, problem: { kind: 'malformed' } }),
+  },
+  {
+    name: 'recovery-code-throttled',
+    html: (r) => r.recoveryCode({ ...inLedger, totpUrl: action, problem: throttled }),
+  },
+  { name: 'totp-enrol', html: (r) => r.totpEnrol({ ...enrol, reason: byClient }) },
+  { name: 'totp-enrol-account', html: (r) => r.totpEnrol({ ...enrol, reason: { kind: 'account' } }) },
+  {
+    name: 'totp-enrol-wrong',
+    html: (r) => r.totpEnrol({ ...enrol, reason: byClient, problem: { kind: 'wrong' } }),
+  },
+  {
+    name: 'totp-enrol-malformed',
+    html: (r) => r.totpEnrol({ ...enrol, reason: byClient, problem: { kind: 'malformed' } }),
+  },
+  {
+    name: 'totp-enrol-throttled',
+    html: (r) => r.totpEnrol({ ...enrol, reason: byClient, problem: throttled }),
+  },
+  { name: 'recovery-codes', html: (r) => r.recoveryCodes({ ...form, kind: 'fresh', codes: tenCodes }) },
+  {
+    name: 'recovery-codes-shown',
+    html: (r) =>
+      r.recoveryCodes({ ...form, kind: 'already-shown', renew: { action: `${action}/renew`, hidden } }),
+  },
+  {
+    name: 'access-denied',
+    html: (r) =>
+      r.accessDenied({ ...inLedger, role: 'bookkeeper', accountEmail: 'ada@example.test', switchAccount }),
+  },
+  { name: 'consent', html: (r) => r.consent({ ...consent, accountUrl: '/auth/account' }) },
+  {
+    name: 'consent-short',
+    html: (r) => r.consent({ ...consent, clientHost: undefined, items: items.slice(0, 1) }),
+  },
+  { name: 'logout', html: (r) => r.logout({ ...inLedger, accountEmail: 'ada@example.test' }) },
+  { name: 'logout-alone', html: (r) => r.logout(form) },
+  { name: 'signed-out', html: (r) => r.signedOut({ client }) },
+  { name: 'signed-out-alone', html: (r) => r.signedOut({}) },
+  {
+    name: 'error',
+    html: (r) =>
+      r.error({
+        title: 'This app is not set up correctly',
+        lead: 'It asked to send you to an address that is not registered for it.',
+        advice:
+          'We did not send you there. Nothing is wrong with your account: tell whoever looks after the app.',
+        technical: {
+          code: 'invalid_redirect_uri',
+          description: 'redirect_uri did not match any registered one',
+        },
+        requestId,
+      }),
+  },
+  {
+    name: 'error-plain',
+    html: (r) => r.error({ title: 'Something went wrong', advice: 'Try again in a moment.' }),
+  },
+  { name: 'expired', html: (r) => r.expired({ lifetimeSeconds: 1200, client, requestId }) },
+  { name: 'expired-alone', html: (r) => r.expired({ lifetimeSeconds: 1200, requestId }) },
+  { name: 'busy', html: (r) => r.busy(retry) },
+  { name: 'unavailable', html: (r) => r.unavailable({ ...retry, retryAfterSeconds: undefined }) },
+  { name: 'cookies-disabled', html: (r) => r.cookiesDisabled(retry) },
+  { name: 'not-found', html: (r) => r.notFound({ homeUrl: '/auth/', requestId }) },
+  { name: 'home', html: (r) => r.home({}) },
+  { name: 'home-development', html: (r) => r.home({ development }) },
+  {
+    name: 'demo-home',
+    html: (r) => r.demoHome({ application, issuerName: 'Gatehouse', signIn: form, other }),
+  },
+  {
+    name: 'demo-home-atlas',
+    html: (r) =>
+      r.demoHome({
+        application: atlas,
+        issuerName: 'Gatehouse',
+        signIn: form,
+        notice: 'You are signed out of Atlas.',
+      }),
+  },
+  { name: 'demo-session', html: (r) => r.demoSession(session) },
+  {
+    name: 'demo-session-atlas',
+    html: (r) => r.demoSession({ ...weakSession, application: atlas, notice: 'The tokens were refreshed.' }),
+  },
+  {
+    name: 'demo-error',
+    html: (r) =>
+      r.demoError({
+        application,
+        title: 'You were not signed in',
+        advice: 'Gatehouse answered that you may not open this app, or you chose not to allow it.',
+        technical: { code: 'access_denied', description: 'End-User aborted interaction' },
+        action: { href: '/', label: 'Back to the start' },
+        requestId,
+      }),
+  },
+];

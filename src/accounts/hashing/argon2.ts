@@ -6,13 +6,15 @@ import type { HashingWork } from './hasher.ts';
 export async function runHashing(work: HashingWork): Promise<boolean[] | string> {
   if (work.kind === 'hash') {
     const { memoryKib, iterations, parallelism } = work.parameters;
-    return argon2.hash(work.password, {
+    const hash = await argon2.hash(work.password, {
       type: argon2.argon2id,
       memoryCost: memoryKib,
       timeCost: iterations,
       parallelism,
       hashLength: 32,
     });
+    // The library sorts the parameters by name; the order of the PHC format, which other implementations ask for, is m, t, p.
+    return hash.replace(/\$m=(\d+),p=(\d+),t=(\d+)\$/, '$m=$1,t=$3,p=$2$');
   }
   const matches: boolean[] = [];
   // One after the other: so the memory for one hash is the memory for an attempt.

@@ -1,5 +1,7 @@
+import { uuidv7 } from '../platform/ids.ts';
 import type { AuditEvent } from './events.ts';
 import type { Revocation } from './revocations.ts';
+import { buildRow, type EventRow } from './row.ts';
 
 /** A single-use credential that the request consumed. One digest is spent once, in any process, for ever. */
 export interface Spend {
@@ -29,4 +31,38 @@ export interface Batch {
   requestId?: string | undefined;
   ip?: string | undefined;
   userAgent?: string | undefined;
+}
+
+/** A batch ready to be written: rows built, ids given. */
+export interface PreparedBatch {
+  rows: readonly EventRow[];
+  spent: readonly (Spend & { spendId: string })[];
+  revocations: readonly (Revocation & { rowId: string })[];
+  requireLive: readonly LiveSubject[];
+  requestId: string | undefined;
+}
+
+/** @throws Error when an event's payload is not what the schema of its type allows */
+export function prepareBatch(batch: Batch, now: Date): PreparedBatch {
+  const distinct = new Map(batch.spent.map((spend) => [spend.digest, spend]));
+  return {
+    rows: batch.events.map((event) => buildRow(event, batch, now)),
+    spent: [...distinct.values()].map(({ kind, digest, expiresAt, grantId }) => ({
+      kind,
+      digest,
+      expiresAt,
+      grantId,
+      spendId: uuidv7(now),
+    })),
+    revocations: batch.revocations.map(({ kind, id, before, expiresAt, reason }) => ({
+      kind,
+      id,
+      before,
+      expiresAt,
+      reason,
+      rowId: uuidv7(now),
+    })),
+    requireLive: batch.requireLive,
+    requestId: batch.requestId,
+  };
 }

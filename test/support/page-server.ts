@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import Koa from 'koa';
 import { loadAssets } from '../../src/http/assets.ts';
 import { createRenderer } from '../../src/http/render.ts';
+import { securityHeaders } from '../../src/http/security-headers.ts';
 import type { PageState } from './page-states.ts';
 
 export interface PageServer {
@@ -22,13 +23,7 @@ export async function servePages(states: readonly PageState[], port = 0): Promis
     assetBase: assets.base,
   });
   const app = new Koa();
-  app.use(async (ctx, next) => {
-    ctx.set(
-      'Content-Security-Policy',
-      "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'",
-    );
-    await next();
-  });
+  app.use(securityHeaders({ isHttps: false }));
   app.use(assets.middleware);
   app.use((ctx) => {
     const state = states.find(({ name }) => ctx.path === pathOf(name));

@@ -18,22 +18,14 @@ const retry = { retryAfterSeconds: 8, retryUrl: '/auth/interaction/abc', request
 
 const key = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP';
 const otpauthUri = `otpauth://totp/Gatehouse:ada%40example.test?secret=${key}&issuer=Gatehouse`;
-const qrCode = await drawQrCode(otpauthUri, { type: 'svg', margin: 0 });
+const qrCode = await drawQrCode(otpauthUri, { type: 'svg', margin: 4 });
 const qrCodeDataUri = `data:image/svg+xml;base64,${Buffer.from(qrCode).toString('base64')}`;
 const enrol = { ...form, key, otpauthUri, qrCodeDataUri };
 const byClient = { kind: 'client', clientName: 'Ledger' } as const;
 
-const codes = [
-  'k7wq2mfd',
-  'x4pn9hts',
-  'b3vc8rjy',
-  'm6dz5gke',
-  'q9tf4wna',
-  'h2ys7xpb',
-  'r8kj3cvm',
-  'n5ge6qdz',
-];
-const tenCodes = [...codes, 'w4ha9tfs', 'p7bx2ynr'];
+const firstFive = ['k7wq-2mfd-8rt0', 'x4pn-9hts-1c6v', 'b3vc-8rjy-w5qe', 'm6dz-5gke-0s2n', 'q9tf-4wna-7hxb'];
+const lastFive = ['h2ys-7xpb-3dkm', 'r8kj-3cvm-9f4g', 'n5ge-6qdz-t1wa', 'w4ha-9tfs-6j8p', 'p7bx-2ynr-5vc3'];
+const tenCodes = [...firstFive, ...lastFive];
 
 const application = { name: 'Ledger', accent: 'ledger', description: 'Invoices and bookkeeping' } as const;
 const atlas = { name: 'Atlas', accent: 'atlas', description: 'Maps of what is where' } as const;

@@ -27,7 +27,7 @@ export interface TotpEnrolProps extends FormTarget {
   reason: { kind: 'client'; clientName: string } | { kind: 'account' };
   /** The key in base32; the page groups it. */
   key: string;
-  /** The QR code as a `data:` URI (SVG or PNG), dark on white, without a margin: the page leaves the quiet zone. */
+  /** The QR code as a `data:` URI (SVG or PNG), dark on white with its quiet zone. */
   qrCodeDataUri: string;
   /** The `otpauth://` address, for a person who reads this page on the telephone that has the app. */
   otpauthUri?: string | undefined;

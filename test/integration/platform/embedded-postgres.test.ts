@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -126,12 +126,10 @@ describe('starting and stopping', () => {
   it('is not reached by a signal to our group, as Ctrl-C in a terminal is', async () => {
     await notTheFirstStart();
     const server = spawnUser({ dataDir });
-    await server.hears('ready');
-    const pid = await postgresPid(home);
-    const groupOf = async (process: number): Promise<string | undefined> =>
-      (await readFile(`/proc/${process}/stat`, 'utf8')).split(') ').pop()?.split(' ')[2];
-    if (process.platform === 'linux') expect(await groupOf(pid)).not.toBe(await groupOf(server.pid));
-    await server.stop();
+    const { connection } = await server.hears('ready');
+    process.kill(-server.pid, 'SIGINT');
+    await until(() => !isAlive(server.pid));
+    expect(await query(connection, 'select 1 as one')).toEqual([{ one: 1 }]);
   });
 
   it('comes back when PostgreSQL is killed under a server', async () => {
@@ -250,6 +248,25 @@ describe('several at once', () => {
     });
     expect(await query(connection, 'select 1 as one')).toEqual([{ one: 1 }]);
     await server.stop();
+  });
+
+  it('starts no second PostgreSQL on files whose process it cannot see, as from another container', async () => {
+    await notTheFirstStart();
+    const server = spawnUser({ dataDir });
+    await server.hears('ready');
+    const file = path.join(home, 'cluster', 'pgdata', 'postmaster.pid');
+    const original = await readFile(file, 'utf8');
+    const { pid: gone } = spawnSync('true');
+    await writeFile(file, original.replace(/^\d+/, String(gone)));
+    try {
+      await expect(startEmbeddedPostgres({ dataDir })).rejects.toMatchObject({
+        code: 'data_directory_in_use',
+      });
+      expect(await postgresPid(home)).toBe(gone);
+    } finally {
+      await writeFile(file, original);
+      await server.stop();
+    }
   });
 
   it('lets exactly one of four servers win that are started at the same moment, first start included', async () => {

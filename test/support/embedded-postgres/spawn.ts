@@ -40,6 +40,8 @@ export function spawnUser(
     cwd: '/',
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
+    // The leader of a group of its own, as a terminal's foreground process is.
+    detached: true,
     ...account,
   });
   const ended = once(child, 'close');

@@ -13,7 +13,7 @@
 import { type Adapter, type AdapterPayload, errors, Provider } from 'oidc-provider';
 
 import { isRevokedConflict, isSpendConflict } from '../audit/errors.ts';
-import type { Revocation, RevocationList } from '../audit/revocations.ts';
+import type { RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { isDatabaseUnavailable } from '../platform/database.ts';
@@ -67,15 +67,8 @@ function createAdapter(
       issuedAt: new Date(issuedAtSeconds(payload, clock) * 1000),
     });
 
-  const revoke = (revocation: Revocation): void => {
-    const unit = requireUnit();
-    unit.revoke(revocation);
-    // This process need not wait for the news to come round.
-    unit.onCommit(async () => revocations.add(revocation));
-  };
-
   const revokeGrant = (grantId: string, reason: string): void => {
-    revoke({
+    requireUnit().revoke({
       kind: 'grant',
       id: grantId,
       reason,
@@ -169,7 +162,7 @@ function createAdapter(
       if (model === 'Session' && sessions.isReplaced(id)) return;
       if (isToken(model)) {
         const payload = await store.find(model, id);
-        revoke({
+        requireUnit().revoke({
           kind: 'token',
           id: digest(id),
           reason: 'revoked',

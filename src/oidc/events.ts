@@ -6,7 +6,6 @@
 import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
 
 import type { AuditEvent, Issued } from '../audit/events.ts';
-import type { Revocation, RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork } from '../audit/unit-of-work.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -26,7 +25,6 @@ export interface EventSettings {
   mayRecordIntrospection: boolean;
   mayRecordUserinfo: boolean;
   sessionTtlSeconds: number;
-  revocations: RevocationList;
   logger: Logger;
   onGrant?: (grantType: string, outcome: 'success' | 'failure') => void;
 }
@@ -199,21 +197,16 @@ function recordPushed(ctx: KoaContextWithOIDC, { fingerprint }: EventSettings): 
   });
 }
 
-function recordSignOut(
-  ctx: KoaContextWithOIDC,
-  { clock, sessionTtlSeconds, revocations }: EventSettings,
-): void {
+function recordSignOut(ctx: KoaContextWithOIDC, { clock, sessionTtlSeconds }: EventSettings): void {
   const { session } = ctx.oidc;
   if (!session?.uid || !(session as { destroyed?: boolean }).destroyed) return;
   const unit = currentUnitOfWork();
-  const revocation: Revocation = {
+  unit?.revoke({
     kind: 'session',
     id: session.uid,
     reason: 'signed out',
     expiresAt: new Date(clock.now().getTime() + sessionTtlSeconds * 1000),
-  };
-  unit?.revoke(revocation);
-  unit?.onCommit(async () => revocations.add(revocation));
+  });
   unit?.record({
     type: 'session.ended',
     outcome: 'success',

@@ -66,7 +66,6 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
   const events = createEventRecorder({
     fingerprint,
     clock,
-    revocations,
     mayRecordIntrospection: dependencies.mayRecordIntrospection,
     mayRecordUserinfo: dependencies.mayRecordUserinfo,
     sessionTtlSeconds: ttl.sessionSeconds,

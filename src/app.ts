@@ -1,0 +1,286 @@
+/**
+ * The composition root: read from top to bottom it is the architecture. Where state lives is opened in state.ts, the
+ * subjects upon it are built in subjects.ts; here the server opens its doors to them.
+ */
+import { createServer as createHttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { createAuthenticationService } from './accounts/authentication.ts';
+import { createFirstAdministrator } from './accounts/first-administrator.ts';
+import { createHashingPool } from './accounts/hashing/pool.ts';
+import { createSignInThrottle } from './accounts/sign-in-throttle.ts';
+import { runInUnitOfWork } from './audit/unit-of-work.ts';
+import { parseListen } from './config/formats.ts';
+import { chooseDemoPorts, startDemo } from './demo/server.ts';
+import { registerDemoClients } from './demo-clients.ts';
+import { loadAssets } from './http/assets.ts';
+import { createHost } from './http/host.ts';
+import { closeGracefully, listen } from './http/listener.ts';
+import { createRenderer } from './http/render.ts';
+import { createHomeRoute } from './interaction/home.ts';
+import { createProviderPages } from './interaction/provider-pages.ts';
+import { createInteractionRoutes } from './interaction/routes.ts';
+import { allJobs } from './jobs/jobs.ts';
+import { createScheduler } from './jobs/scheduler.ts';
+import { createIssuer } from './oidc/issuer.ts';
+import { createPostgresStore } from './oidc/store/postgres-store.ts';
+import { createRedisStore } from './oidc/store/redis-store.ts';
+import { createHealth } from './ops/health.ts';
+import { createMetricsServer } from './ops/metrics-server.ts';
+import { createRequestMetrics } from './ops/request-metrics.ts';
+import { AppError } from './platform/errors.ts';
+import { createMetrics, type Metrics } from './platform/metrics.ts';
+import { createRateLimiter } from './platform/rate-limit.ts';
+import { ADMINISTRATOR_ROLE } from './rbac/role.ts';
+import { grantRoleInTransaction } from './rbac/service.ts';
+import { openState, type State, type StateOptions } from './state.ts';
+import { createSubjects, growingDelay, passwordSettings, type Subjects } from './subjects.ts';
+
+const FIRST_ADMINISTRATOR_EMAIL = 'admin@localhost.example';
+
+export interface ServerOptions extends Omit<StateOptions, 'isCommand'> {
+  version: string;
+}
+
+export interface Server {
+  /** The address people open. */
+  url: string;
+  /** Where it listens; port 0 in the settings becomes a real one. */
+  address: AddressInfo;
+  /** Made at the very first start; the password is known only now. */
+  firstAdministrator: { email: string; password?: string } | undefined;
+  demo: readonly { name: string; url: string; description: string }[];
+  state: State;
+  subjects: Subjects;
+  /** Not ready, no new connections, what is under way finished, the audit log flushed, everything closed. Idempotent. */
+  stop: () => Promise<void>;
+}
+
+/** A listening server. Everything it started is closed again where a later step fails. */
+export async function createServer(options: ServerOptions): Promise<Server> {
+  const { logger, onProgress = () => {} } = options;
+  const closing: (() => Promise<void> | void)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closing.splice(0).toReversed()) {
+      await Promise.resolve(close()).catch((error: unknown) =>
+        logger.error({ err: error }, 'closing failed'),
+      );
+    }
+  };
+  try {
+    const state = await openState(options);
+    closing.push(state.close);
+    onProgress(
+      `Database ready${state.appliedMigrations.length > 0 ? `, ${state.appliedMigrations.length} migrations applied` : ''}.`,
+    );
+    return await serve(options, state, closing, closeAll);
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+async function serve(
+  options: ServerOptions,
+  state: State,
+  closing: (() => Promise<void> | void)[],
+  closeAll: () => Promise<void>,
+): Promise<Server> {
+  const { config, logger, version } = options;
+  const { db, redis, sealer, clock } = state;
+  const { issuer } = config;
+  const issuerPath = new URL(issuer).pathname.replace(/\/$/, '');
+  const isHttps = issuer.startsWith('https:');
+  const metrics = createMetrics();
+
+  const hasher = createHashingPool({
+    workers: config.password.workers,
+    queueLength: config.password.queueLength,
+    onWorkerLost: (reason) => logger.warn({ reason }, 'a hashing process ended and is replaced'),
+  });
+  closing.push(hasher.close);
+  metrics.watchHashing(() => hasher.use());
+  metrics.watchDatabasePool(db.poolUse);
+
+  const subjects = createSubjects({ config, logger, state, hasher, metrics });
+  const { audit, revocations, accounts, factors, rbac, clients, keys } = subjects;
+  closing.push(audit.close);
+  await Promise.all([revocations.start(), clients.start(), keys.ensureKeys().then(keys.start)]);
+  closing.push(revocations.stop, clients.stop, keys.stop);
+
+  const firstAdministrator = await createFirstAdministrator({
+    db,
+    hasher,
+    clock,
+    settings: passwordSettings(config),
+    email: FIRST_ADMINISTRATOR_EMAIL,
+    grantAdministrator: (tx, accountId, by) =>
+      grantRoleInTransaction(tx, { accountId, role: ADMINISTRATOR_ROLE, by, now: clock.now() }),
+  });
+
+  const store = redis
+    ? createRedisStore({
+        redis,
+        keyPrefix: config.redis.keyPrefix,
+        clock,
+        sealer,
+        onOperation: timedAs('redis', metrics),
+      })
+    : createPostgresStore({ db, clock, sealer, onOperation: timedAs('postgres', metrics) });
+
+  const assets = loadAssets({ pathPrefix: issuerPath });
+  const renderer = createRenderer({ branding: config.branding, assetBase: assets.base });
+  const provided = createIssuer({
+    issuer,
+    ttl: config.ttl,
+    retryWindowSeconds: config.refresh.retryWindowSeconds,
+    isMfaRequired: config.mfa.required,
+    mayRecordIntrospection: config.audit.recordIntrospection,
+    mayRecordUserinfo: config.audit.recordUserinfo,
+    accounts,
+    factors,
+    rbac,
+    clients,
+    keys,
+    db,
+    store,
+    revocations,
+    fingerprint: audit.fingerprint,
+    clock,
+    logger,
+    pages: createProviderPages({ renderer, interactionTtlSeconds: config.ttl.interactionSeconds }),
+    onGrant: (grantType, outcome) => metrics.grant(grantType, outcome === 'success' ? 'success' : 'refused'),
+  });
+  closing.push(provided.stop);
+
+  const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
+  const authentication = createAuthenticationService({
+    db,
+    hasher,
+    parameters: passwordSettings(config).parameters,
+    throttle: createSignInThrottle({
+      sealer,
+      clock,
+      limiters: {
+        account: createRateLimiter({
+          ...limits,
+          name: 'account',
+          freeAttempts: config.throttle.accountFreeFailures,
+        }),
+        device: createRateLimiter({
+          ...limits,
+          name: 'device',
+          freeAttempts: config.throttle.deviceFreeFailures,
+        }),
+        address: createRateLimiter({
+          ...limits,
+          name: 'address',
+          freeAttempts: config.throttle.addressFreeFailures,
+        }),
+      },
+    }),
+    onError: (error) => logger.warn({ err: error }, 'a password could not be rehashed'),
+  });
+
+  const demo: { name: string; url: string; description: string }[] = [];
+  const health = createHealth({
+    logger,
+    checks: { database: db.ping, ...(redis ? { redis: async () => void (await redis.ping()) } : {}) },
+  });
+  const host = createHost({
+    issuer,
+    trustedProxies: config.trustedProxies,
+    renderer,
+    assets,
+    logger,
+    operations: [createRequestMetrics({ metrics, issuerPath }), health.middleware],
+    protocol: provided.provider,
+    runRecorded: (work) => runInUnitOfWork(audit, work),
+    doors: [
+      createHomeRoute({ renderer, issuer, isDevelopment: config.env !== 'production', apps: demo }),
+      createInteractionRoutes({
+        interactions: provided.interactions,
+        authentication,
+        factors,
+        renderer,
+        issuerPath,
+        isHttps,
+        interactionTtlSeconds: config.ttl.interactionSeconds,
+        rolesOf: async (accountId) => (await rbac.rolesOf(accountId)).map(({ name }) => name),
+        findClient: clients.find,
+        onSignIn: metrics.signIn,
+      }),
+    ],
+  });
+
+  const jobs = createScheduler({
+    logger,
+    jobs: allJobs({
+      db,
+      sealer,
+      clock,
+      logger,
+      dataDir: config.dataDir,
+      checkpoints: {
+        sink: config.audit.checkpointSink,
+        intervalSeconds: config.audit.checkpointIntervalSeconds,
+      },
+    }),
+  });
+  const http = createHttpServer(host.callback());
+  const address = await listen(http, { port: config.port, address: config.listenAddress });
+  jobs.start();
+  closing.push(jobs.stop);
+
+  if (config.metrics.listen !== undefined) {
+    const place = parseListen(config.metrics.listen);
+    if (!place) throw new AppError('metrics_listen', 500, 'metrics.listen is not address:port');
+    const metricsServer = createMetricsServer({ metrics, listen: place, logger });
+    await metricsServer.start();
+    closing.push(metricsServer.close);
+  }
+  if (config.demo) {
+    const ports = await chooseDemoPorts({ ledger: address.port + 1, atlas: address.port + 2 });
+    const secrets = await registerDemoClients({ clients, sealer, ports });
+    const running = await startDemo({ issuer, secrets, ports, branding: config.branding, logger });
+    demo.push(...running.applications);
+    closing.push(running.close);
+  }
+  await runInUnitOfWork(audit, (unit) => {
+    unit.record({
+      type: 'server.started',
+      outcome: 'success',
+      payload: { version, env: config.env, node: process.versions.node },
+    });
+    return unit.commit();
+  });
+
+  let stopping: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    health.startDraining();
+    await new Promise((resolve) => setTimeout(resolve, config.shutdown.drainSeconds * 1000));
+    await closeGracefully(http, config.shutdown.graceSeconds);
+    await runInUnitOfWork(audit, (unit) => {
+      unit.record({ type: 'server.stopped', outcome: 'success', payload: {} });
+      return unit.commit();
+    }).catch((error: unknown) => logger.warn({ err: error }, 'the stop could not be recorded'));
+    await closeAll();
+  };
+  return {
+    url: issuer,
+    address,
+    firstAdministrator: firstAdministrator && {
+      email: firstAdministrator.account.email,
+      ...(firstAdministrator.password === undefined ? {} : { password: firstAdministrator.password }),
+    },
+    demo,
+    state,
+    subjects,
+    stop: () => (stopping ??= stop()),
+  };
+}
+
+function timedAs(store: 'redis' | 'postgres', metrics: Metrics) {
+  return ({ operation, durationMs }: { operation: string; durationMs: number }): void =>
+    metrics.adapterCall({ store, operation, seconds: durationMs / 1000 });
+}

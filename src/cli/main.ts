@@ -1,0 +1,3 @@
+import { runServer } from '../main.ts';
+
+if (process.argv[2] === 'start') await runServer();

@@ -1,0 +1,74 @@
+import { z } from 'zod';
+
+import type { Account } from '../accounts/account.ts';
+import { readForm } from '../http/form.ts';
+import { seeOther, sendPage } from '../http/page.ts';
+import type { Visit } from './routes.ts';
+
+const form = z.strictObject({ decision: z.enum(['allow', 'deny']) });
+
+/** Names the application, what it will see and what it may do. */
+export async function showConsent({ ctx, door, interaction, at }: Visit): Promise<void> {
+  const { client, account, step } = interaction;
+  const scopes = step.name === 'consent' ? step.scopes : [];
+  const host = hostOf(client.clientUri ?? client.redirectUris[0]);
+  const roles = account && scopes.includes('roles') ? await door.rolesOf(account.id) : [];
+  const html = door.renderer.consent({
+    action: at('/consent'),
+    clientName: client.name,
+    ...(host === undefined ? {} : { clientHost: host }),
+    accountEmail: account?.email ?? '',
+    items: account ? scopes.flatMap((scope) => itemFor(scope, account, roles)) : [],
+  });
+  sendPage(ctx, html);
+}
+
+export async function allowOrDecline({ ctx, door, interaction }: Visit): Promise<void> {
+  const { decision } = readForm(ctx, form);
+  const { interactions } = door;
+  const url =
+    decision === 'allow'
+      ? await interactions.grantConsent(ctx, interaction)
+      : await interactions.declineConsent(ctx, interaction);
+  seeOther(ctx, url);
+}
+
+interface Item {
+  title: string;
+  details: string[];
+}
+
+function itemFor(scope: string, account: Account, roles: readonly string[]): Item[] {
+  switch (scope) {
+    case 'openid':
+      return [{ title: 'Who you are', details: ['A number that stands for you in this app'] }];
+    case 'profile':
+      return [
+        {
+          title: 'Your profile',
+          details: [account.name ?? 'Your name', ...(account.username ? [account.username] : [])],
+        },
+      ];
+    case 'email':
+      return [
+        {
+          title: 'Your e-mail address',
+          details: [`${account.email} (${account.emailVerified ? 'verified' : 'not verified'})`],
+        },
+      ];
+    case 'roles':
+      return [{ title: 'Your roles', details: [roles.length > 0 ? roles.join(', ') : 'You have none'] }];
+    case 'offline_access':
+      return [
+        { title: 'Stay connected', details: ['Keep this access while you are away, until you withdraw it'] },
+      ];
+    default:
+      return [];
+  }
+}
+
+/** As a person knows it from the address bar; a private-use scheme (RFC 8252 §7.1) has none. */
+function hostOf(uri: string | undefined): string | undefined {
+  const parsed = uri === undefined ? null : URL.parse(uri);
+  return parsed && parsed.protocol.startsWith('http') ? parsed.host : undefined;
+}

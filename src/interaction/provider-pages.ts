@@ -1,0 +1,131 @@
+/**
+ * The pages that the provider shows by itself: errors that cannot be told to the client, the question before a sign-out,
+ * and its end. Words only; which error it is was decided in oidc/.
+ */
+import type { Context } from 'koa';
+
+import { sendPage } from '../http/page.ts';
+import type { Renderer } from '../http/render.ts';
+import { requestIdOf } from '../http/request-id.ts';
+
+/** The part of the provider's context that pages read. */
+type ProviderContext = Context & {
+  oidc?: {
+    client?: { clientName?: string; clientUri?: string; initiateLoginUri?: string } | undefined;
+    account?: unknown;
+    route?: string;
+    urlFor: (name: string) => string;
+    session?: { state?: { secret?: string } } | undefined;
+  };
+};
+
+interface OAuthError {
+  error: string;
+  error_description?: string | undefined;
+}
+
+export interface ProviderPagesOptions {
+  renderer: Renderer;
+  interactionTtlSeconds: number;
+}
+
+export function createProviderPages({ renderer, interactionTtlSeconds }: ProviderPagesOptions) {
+  return {
+    renderError: async (context: object, out: OAuthError, error: Error): Promise<void> => {
+      const ctx = context as ProviderContext;
+      const status = ctx.status;
+      ctx.set('Cache-Control', 'no-store');
+      sendPage(ctx, errorPage(ctx, out, error), status);
+    },
+    renderUnavailable: (context: object): string => {
+      const ctx = context as ProviderContext;
+      return renderer.unavailable({
+        requestId: requestIdOf(ctx),
+        ...(ctx.method === 'GET' ? { retryUrl: ctx.originalUrl } : {}),
+      });
+    },
+    logoutSource: async (context: object): Promise<void> => {
+      const ctx = context as ProviderContext;
+      const account = (ctx.oidc?.account as { account?: { email?: string } } | undefined)?.account;
+      const clientName = ctx.oidc?.client?.clientName;
+      const html = renderer.logout({
+        action: ctx.oidc?.urlFor('end_session_confirm') ?? '',
+        hidden: [{ name: 'xsrf', value: ctx.oidc?.session?.state?.secret ?? '' }],
+        ...(clientName === undefined ? {} : { clientName }),
+        ...(account?.email === undefined ? {} : { accountEmail: account.email }),
+      });
+      sendPage(ctx, html);
+    },
+    postLogoutSuccessSource: async (context: object): Promise<void> => {
+      const ctx = context as ProviderContext;
+      const { clientName, clientUri } = ctx.oidc?.client ?? {};
+      const html = renderer.signedOut(
+        clientName && clientUri ? { client: { name: clientName, url: clientUri } } : {},
+      );
+      sendPage(ctx, html);
+    },
+  };
+
+  function errorPage(
+    ctx: ProviderContext,
+    { error, error_description: description }: OAuthError,
+    cause: Error,
+  ): string {
+    const requestId = requestIdOf(ctx);
+    const technical = { code: error, ...(description === undefined ? {} : { description }) };
+    const client = ctx.oidc?.client;
+    const name = client?.clientName ?? 'the app';
+    if (cause.name === 'SessionNotFound') {
+      const url = client?.initiateLoginUri ?? client?.clientUri;
+      return renderer.expired({
+        lifetimeSeconds: interactionTtlSeconds,
+        requestId,
+        ...(client?.clientName && url ? { client: { name: client.clientName, url } } : {}),
+      });
+    }
+    if (error === 'server_error') {
+      return renderer.error({
+        title: 'Something went wrong on our side',
+        lead: 'It is not your fault, and nothing is wrong with your account.',
+        advice:
+          'Go back to the app and try again in a moment. If it keeps happening, tell your administrator the number below.',
+        requestId,
+      });
+    }
+    const { title, advice } = wordsFor(error, ctx.oidc?.route, name);
+    return renderer.error({ title, advice, requestId, technical });
+  }
+}
+
+/** Errors that stay here, because the address to send the person back to is not known to be the client's. */
+function wordsFor(
+  error: string,
+  route: string | undefined,
+  clientName: string,
+): { title: string; advice: string } {
+  if (route?.startsWith('end_session')) {
+    return {
+      title: 'You could not be signed out this way',
+      advice: 'You are still signed in. Sign out from the app again, or close your browser.',
+    };
+  }
+  switch (error) {
+    case 'invalid_client':
+      return {
+        title: 'This app is not known here',
+        advice:
+          'The link that brought you here names an app that is not registered. Tell whoever looks after the app.',
+      };
+    case 'invalid_redirect_uri':
+      return {
+        title: `${clientName === 'the app' ? 'This app' : clientName} is not set up correctly`,
+        advice:
+          'It wants you back at an address that is not registered for it, so we stop here to keep you safe. Tell whoever looks after the app.',
+      };
+    default:
+      return {
+        title: 'This sign-in link does not work',
+        advice: 'Nothing is wrong with your account. Go back to the app and start again.',
+      };
+  }
+}

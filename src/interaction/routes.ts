@@ -1,0 +1,114 @@
+/**
+ * The interaction door: the pages inside an authorization request. Every form leads back to the provider, whose policy
+ * (oidc/policy.ts) picks the next step; the steps here never call one another.
+ *
+ * A page is `GET /interaction/:uid`; which one is the provider's business. Each form posts to a path of its own below,
+ * and a form that no longer fits the step (an old tab, the back button) only leads to the page that does.
+ */
+import Router from '@koa/router';
+import type { Context, Middleware } from 'koa';
+
+import type { AuthenticationService } from '../accounts/authentication.ts';
+import type { FactorService } from '../accounts/factors.ts';
+import { seeOther, sendPage } from '../http/page.ts';
+import type { Renderer } from '../http/render.ts';
+import { requestIdOf } from '../http/request-id.ts';
+import type { Client } from '../clients/client.ts';
+import type { Interaction, InteractionStep, Interactions } from '../oidc/interactions.ts';
+import { allowOrDecline, showConsent } from './consent.ts';
+import { denyAccess, showAccessDenied, switchAccount } from './access.ts';
+import { showLogin, submitLogin } from './login.ts';
+import {
+  confirmEnrolment,
+  continueAfterCodes,
+  renewCodes,
+  showRecoveryCode,
+  showSecondFactor,
+  submitRecoveryCode,
+  submitTotp,
+} from './second-factor.ts';
+
+export interface InteractionDoor {
+  interactions: Interactions;
+  authentication: AuthenticationService;
+  factors: FactorService;
+  rolesOf: (accountId: string) => Promise<string[]>;
+  findClient: (clientId: string) => Promise<Client | undefined>;
+  renderer: Renderer;
+  /** The issuer's path without a trailing slash: '' or '/auth'. */
+  issuerPath: string;
+  isHttps: boolean;
+  interactionTtlSeconds: number;
+  onSignIn: (
+    outcome: 'success' | 'refused' | 'throttled' | 'busy',
+    factor: 'password' | 'totp' | 'recovery_code',
+  ) => void;
+}
+
+/** One request of a person to one step. */
+export interface Visit {
+  ctx: Context;
+  door: InteractionDoor;
+  interaction: Interaction;
+  /** The page of this interaction, with what follows it: `at('/login')`. */
+  at: (path?: string) => string;
+}
+
+type Handler = (visit: Visit) => Promise<void>;
+
+export function createInteractionRoutes(door: InteractionDoor): Middleware {
+  const router = new Router({ prefix: '/interaction/:uid' });
+
+  router.get('/', visiting(door, undefined, showStep));
+  router.post('/login', visiting(door, 'login', submitLogin));
+  router.post('/totp', visiting(door, 'mfa', submitTotp));
+  router.get('/recovery-code', visiting(door, 'mfa', showRecoveryCode));
+  router.post('/recovery-code', visiting(door, 'mfa', submitRecoveryCode));
+  router.post('/enrol', visiting(door, 'mfa', confirmEnrolment));
+  router.post('/recovery-codes', visiting(door, 'mfa', continueAfterCodes));
+  router.post('/recovery-codes/renew', visiting(door, 'mfa', renewCodes));
+  router.post('/access', visiting(door, 'access', denyAccess));
+  router.post('/switch', visiting(door, 'access', switchAccount));
+  router.post('/consent', visiting(door, 'consent', allowOrDecline));
+  return router.routes() as unknown as Middleware;
+}
+
+const showStep: Handler = (visit) => PAGES[visit.interaction.step.name](visit);
+
+const PAGES: Record<InteractionStep['name'], Handler> = {
+  login: showLogin,
+  mfa: showSecondFactor,
+  access: showAccessDenied,
+  consent: showConsent,
+};
+
+/** Finds the interaction, or says why there is none; sends a form of another step to the page of this one. */
+function visiting(door: InteractionDoor, step: InteractionStep['name'] | undefined, handle: Handler) {
+  return async (ctx: Context & { params: Record<string, string> }): Promise<void> => {
+    const uid = ctx.params['uid'] ?? '';
+    const found = await door.interactions.find(ctx, uid);
+    if (found.kind === 'expired') return sendExpired(ctx, door);
+    if (found.kind === 'no-cookie') {
+      const props = { requestId: requestIdOf(ctx), retryUrl: ctx.url };
+      return sendPage(ctx, door.renderer.cookiesDisabled(props), 400);
+    }
+    const { interaction } = found;
+    const query = new URLSearchParams({ client_id: interaction.client.clientId });
+    const at = (path = ''): string => `${door.issuerPath}/interaction/${uid}${path}?${query}`;
+    if (step !== undefined && interaction.step.name !== step) return seeOther(ctx, at());
+    return handle({ ctx, door, interaction, at });
+  };
+}
+
+async function sendExpired(ctx: Context, door: InteractionDoor): Promise<void> {
+  const { client_id: clientId } = ctx.query;
+  const client =
+    typeof clientId === 'string' && clientId !== '' ? await door.findClient(clientId) : undefined;
+  const url = client?.initiateLoginUri ?? client?.clientUri;
+  const html = door.renderer.expired({
+    lifetimeSeconds: door.interactionTtlSeconds,
+    requestId: requestIdOf(ctx),
+    ...(client && url ? { client: { name: client.name, url } } : {}),
+  });
+  sendPage(ctx, html, 410);
+}

@@ -1,0 +1,150 @@
+import QRCode from 'qrcode';
+import { z } from 'zod';
+
+import type { Account } from '../accounts/account.ts';
+import type { FactorRefusal } from '../accounts/factors.ts';
+import { readForm } from '../http/form.ts';
+import { seeOther, sendPage } from '../http/page.ts';
+import { AppError } from '../platform/errors.ts';
+import type { Visit } from './routes.ts';
+
+const codeForm = z.strictObject({ code: z.string().max(100).default('') });
+const emptyForm = z.strictObject({});
+
+/** The page that fits: the challenge for who has a factor, else enrolment; the recovery codes' page once it is done. */
+export async function showSecondFactor(visit: Visit): Promise<void> {
+  const { ctx, door, interaction, at } = visit;
+  const account = accountOf(visit);
+  if (interaction.isSecondFactorDone) {
+    const renew = { action: at('/recovery-codes/renew') };
+    return sendPage(
+      ctx,
+      door.renderer.recoveryCodes({ kind: 'already-shown', action: at('/recovery-codes'), renew }),
+    );
+  }
+  const html = (await door.factors.hasTotp(account.id))
+    ? await renderTotp(visit)
+    : await renderEnrolment(visit);
+  return sendPage(ctx, html);
+}
+
+export async function submitTotp(visit: Visit): Promise<void> {
+  const { ctx, door, interaction } = visit;
+  if (interaction.isSecondFactorDone) return goOn(visit);
+  const account = accountOf(visit);
+  const { code } = readForm(ctx, codeForm);
+  const result = await door.factors.verifyTotp({ accountId: account.id, code });
+  if (result.kind !== 'ok') return refuse(visit, result, 'totp', await renderTotp(visit, result));
+  door.onSignIn('success', 'totp');
+  await door.interactions.acceptSecondFactor(ctx, account, 'otp');
+  return goOn(visit);
+}
+
+export async function showRecoveryCode(visit: Visit): Promise<void> {
+  return sendPage(visit.ctx, renderRecovery(visit));
+}
+
+export async function submitRecoveryCode(visit: Visit): Promise<void> {
+  const { ctx, door, interaction } = visit;
+  if (interaction.isSecondFactorDone) return goOn(visit);
+  const account = accountOf(visit);
+  const { code } = readForm(ctx, codeForm);
+  const result = await door.factors.verifyRecoveryCode({ accountId: account.id, code });
+  if (result.kind !== 'ok') return refuse(visit, result, 'recovery_code', renderRecovery(visit, result));
+  door.onSignIn('success', 'recovery_code');
+  await door.interactions.acceptSecondFactor(ctx, account, 'recovery');
+  return goOn(visit);
+}
+
+/** The code that proves the app has the key: from here on the factor counts, and the recovery codes are shown once. */
+export async function confirmEnrolment(visit: Visit): Promise<void> {
+  const { ctx, door, interaction, at } = visit;
+  const account = accountOf(visit);
+  if (interaction.isSecondFactorDone || (await door.factors.hasTotp(account.id))) return seeOther(ctx, at());
+  const { code } = readForm(ctx, codeForm);
+  const result = await door.factors.confirmTotp({ accountId: account.id, code });
+  if (result.kind !== 'ok') return refuse(visit, result, 'totp', await renderEnrolment(visit, result));
+  door.onSignIn('success', 'totp');
+  await door.interactions.acceptSecondFactor(ctx, account, 'otp');
+  return sendCodes(visit, result.recoveryCodes);
+}
+
+export async function continueAfterCodes(visit: Visit): Promise<void> {
+  readForm(visit.ctx, emptyForm);
+  if (!visit.interaction.isSecondFactorDone) return seeOther(visit.ctx, visit.at());
+  return goOn(visit);
+}
+
+/** The codes were on a page that was reloaded before they were saved: ten new ones, the old ones are void. */
+export async function renewCodes(visit: Visit): Promise<void> {
+  const { ctx, door, interaction, at } = visit;
+  readForm(ctx, emptyForm);
+  if (!interaction.isSecondFactorDone) return seeOther(ctx, at());
+  const account = accountOf(visit);
+  const codes = await door.factors.regenerateRecoveryCodes(account.id, { kind: 'account', id: account.id });
+  return sendCodes(visit, codes);
+}
+
+async function goOn({ ctx, door }: Visit): Promise<void> {
+  return seeOther(ctx, await door.interactions.continueUrl(ctx));
+}
+
+function sendCodes({ ctx, door, at }: Visit, codes: readonly string[]): void {
+  sendPage(ctx, door.renderer.recoveryCodes({ kind: 'fresh', codes, action: at('/recovery-codes') }));
+}
+
+function refuse(
+  { ctx, door }: Visit,
+  refusal: FactorRefusal,
+  factor: 'totp' | 'recovery_code',
+  html: string,
+): void {
+  door.onSignIn(refusal.kind === 'throttled' ? 'throttled' : 'refused', factor);
+  if (refusal.kind === 'throttled') ctx.set('Retry-After', String(refusal.retryAfterSeconds));
+  sendPage(ctx, html, refusal.kind === 'throttled' ? 429 : 422);
+}
+
+async function renderTotp(visit: Visit, problem?: FactorRefusal): Promise<string> {
+  const { door, interaction, at } = visit;
+  const hasRecoveryCodes = (await door.factors.remainingRecoveryCodes(accountOf(visit).id)) > 0;
+  return door.renderer.totp({
+    action: at('/totp'),
+    clientName: interaction.client.name,
+    ...(hasRecoveryCodes ? { recoveryUrl: at('/recovery-code') } : {}),
+    ...(problem ? { problem } : {}),
+  });
+}
+
+function renderRecovery({ door, interaction, at }: Visit, problem?: FactorRefusal): string {
+  return door.renderer.recoveryCode({
+    action: at('/recovery-code'),
+    totpUrl: at(),
+    clientName: interaction.client.name,
+    ...(problem ? { problem } : {}),
+  });
+}
+
+async function renderEnrolment(visit: Visit, problem?: FactorRefusal): Promise<string> {
+  const { door, interaction, at } = visit;
+  const { secret, otpauthUri } = await door.factors.beginTotpEnrolment(accountOf(visit).id);
+  const svg = await QRCode.toString(otpauthUri, { type: 'svg', errorCorrectionLevel: 'M', margin: 4 });
+  const isClientsWish =
+    interaction.step.name === 'mfa' &&
+    (interaction.step.reason === 'client' || interaction.step.reason === 'requested');
+  return door.renderer.totpEnrol({
+    action: at('/enrol'),
+    key: secret,
+    qrCodeDataUri: `data:image/svg+xml;base64,${Buffer.from(svg).toString('base64')}`,
+    otpauthUri,
+    reason: isClientsWish ? { kind: 'client', clientName: interaction.client.name } : { kind: 'account' },
+    ...(problem ? { problem } : {}),
+  });
+}
+
+function accountOf({ interaction }: Visit): Account {
+  const { account } = interaction;
+  if (!account || account.disabledAt) {
+    throw new AppError('session_ended', 403, 'Your session has ended. Go back to the app and start again.');
+  }
+  return account;
+}

@@ -1,0 +1,73 @@
+import path from 'node:path';
+
+import { createFileSink, createLogSink, emitCheckpoint } from '../audit/checkpoints.ts';
+import { removeExpiredRevocations } from '../audit/revocations.ts';
+import { removeExpiredSpent } from '../audit/spent.ts';
+import { removeExpired } from '../oidc/store/expired-rows.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Database } from '../platform/database.ts';
+import type { Logger } from '../platform/logger.ts';
+import { pruneRateLimits } from '../platform/rate-limit.ts';
+import type { Sealer } from '../platform/seal.ts';
+import type { Job } from './scheduler.ts';
+
+export interface JobsOptions {
+  db: Database;
+  sealer: Sealer;
+  clock: Clock;
+  logger: Logger;
+  dataDir: string;
+  checkpoints: { sink: 'log' | 'file' | 'none'; intervalSeconds: number };
+}
+
+const BATCH_ROWS = 1_000;
+/** A run leaves the rest to the next one, so that a backlog never holds the database for long. */
+const MAX_BATCHES = 50;
+
+export function allJobs({ db, sealer, clock, logger, dataDir, checkpoints }: JobsOptions): Job[] {
+  const jobs: Job[] = [
+    {
+      name: 'remove expired sessions and tokens',
+      intervalSeconds: 60,
+      run: async () => {
+        await removeExpired({ db, clock, batchSize: BATCH_ROWS, maxBatches: MAX_BATCHES });
+      },
+    },
+    {
+      name: 'remove expired marks of spending',
+      intervalSeconds: 120,
+      run: () => inBatches(() => removeExpiredSpent(db, { now: clock.now(), limit: BATCH_ROWS })),
+    },
+    {
+      name: 'remove expired revocations',
+      intervalSeconds: 300,
+      run: () => inBatches(() => removeExpiredRevocations(db, { now: clock.now(), limit: BATCH_ROWS })),
+    },
+    {
+      name: 'remove lapsed counters of failures',
+      intervalSeconds: 300,
+      run: () => inBatches(() => pruneRateLimits(db, { batchSize: BATCH_ROWS })),
+    },
+  ];
+  if (checkpoints.sink !== 'none') {
+    const sink =
+      checkpoints.sink === 'file'
+        ? createFileSink(path.join(dataDir, 'audit-checkpoints.jsonl'))
+        : createLogSink(logger);
+    const key = sealer.deriveKey('audit-checkpoint');
+    jobs.push({
+      name: 'emit a checkpoint of the audit log',
+      intervalSeconds: checkpoints.intervalSeconds,
+      run: async () => {
+        await emitCheckpoint({ db, clock, key, sink });
+      },
+    });
+  }
+  return jobs;
+}
+
+async function inBatches(removeBatch: () => Promise<number>): Promise<void> {
+  for (let batch = 0; batch < MAX_BATCHES; batch += 1) {
+    if ((await removeBatch()) < BATCH_ROWS) return;
+  }
+}

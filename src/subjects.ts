@@ -1,0 +1,112 @@
+/**
+ * What the product is about, without any door: each subject with what it needs. The server and the command line build
+ * the same ones.
+ */
+import { createFactorService } from './accounts/factors.ts';
+import type { Hasher } from './accounts/hashing/hasher.ts';
+import { createAccountService, type PasswordSettings } from './accounts/service.ts';
+import { type AuditLog, createAuditLog } from './audit/log.ts';
+import { createRevocationList, type RevocationList } from './audit/revocations.ts';
+import { createClientService } from './clients/service.ts';
+import type { Config } from './config/schema.ts';
+import { createKeyService } from './keys/service.ts';
+import { longestGrantSeconds } from './oidc/configuration.ts';
+import type { Logger } from './platform/logger.ts';
+import type { Metrics } from './platform/metrics.ts';
+import { createRateLimiter } from './platform/rate-limit.ts';
+import { refuseLastAdministrator } from './rbac/last-administrator.ts';
+import { createRbacService } from './rbac/service.ts';
+import type { State } from './state.ts';
+
+export interface SubjectOptions {
+  config: Config;
+  logger: Logger;
+  state: State;
+  hasher: Hasher;
+  metrics?: Metrics;
+}
+
+/** What the product is about, without any door. */
+export interface Subjects {
+  audit: AuditLog;
+  revocations: RevocationList;
+  accounts: ReturnType<typeof createAccountService>;
+  factors: ReturnType<typeof createFactorService>;
+  rbac: ReturnType<typeof createRbacService>;
+  clients: ReturnType<typeof createClientService>;
+  keys: ReturnType<typeof createKeyService>;
+}
+
+export function createSubjects({ config, logger, state, hasher, metrics }: SubjectOptions): Subjects {
+  const { db, auditDb, redis, sealer, clock } = state;
+  const longestTokenSeconds = longestGrantSeconds(config.ttl);
+  const report = (what: string) => (error: unknown) => logger.warn({ err: error }, what);
+
+  const revocations = createRevocationList({ db, clock, onError: report('revocations cannot be watched') });
+  const audit = createAuditLog({
+    db: auditDb,
+    clock,
+    fingerprintKey: sealer.deriveKey('audit-fingerprint'),
+    commitTimeoutMs: config.audit.commitTimeoutMs,
+    logger,
+    onFlush: ({ events, durationMs }) =>
+      metrics?.auditFlush({ events, seconds: durationMs / 1000, outcome: 'committed' }),
+    onFailure: () => metrics?.auditFlush({ events: 0, seconds: 0, outcome: 'failed' }),
+    onRevoked: revocations.add,
+  });
+  const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
+  return {
+    audit,
+    revocations,
+    accounts: createAccountService({
+      db,
+      hasher,
+      clock,
+      longestTokenSeconds,
+      password: passwordSettings(config),
+      beforeDisable: refuseLastAdministrator,
+    }),
+    factors: createFactorService({
+      db,
+      sealer,
+      clock,
+      longestTokenSeconds,
+      issuerName: config.mfa.issuerName,
+      recoveryCodes: config.mfa.recoveryCodes,
+      limiter: createRateLimiter({
+        ...limits,
+        name: 'factor',
+        freeAttempts: config.throttle.accountFreeFailures,
+      }),
+    }),
+    rbac: createRbacService({ db, clock }),
+    clients: createClientService({ db, clock, onError: report('clients cannot be watched') }),
+    keys: createKeyService({
+      db,
+      clock,
+      sealer,
+      publishBeforeSigningSeconds: config.keys.publishBeforeSigningSeconds,
+      longestTokenSeconds: Math.max(config.ttl.idTokenSeconds, config.ttl.sessionSeconds),
+      onError: report('keys cannot be watched'),
+    }),
+  };
+}
+
+/** How the pauses between guesses grow, for every limiter. */
+export function growingDelay({ throttle }: Config): {
+  baseDelaySeconds: number;
+  maxDelaySeconds: number;
+  windowSeconds: number;
+} {
+  return {
+    baseDelaySeconds: throttle.baseDelaySeconds,
+    maxDelaySeconds: throttle.maxDelaySeconds,
+    windowSeconds: throttle.forgetAfterSeconds,
+  };
+}
+
+/** What new passwords must be and how they are hashed. */
+export function passwordSettings({ password }: Config): PasswordSettings {
+  const { memoryKib, iterations, parallelism, minLength } = password;
+  return { parameters: { memoryKib, iterations, parallelism }, minLength };
+}

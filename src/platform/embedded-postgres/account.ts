@@ -59,7 +59,7 @@ async function idOf(name: string, flag: '-u' | '-g'): Promise<number | undefined
  * PGDATA or LD_LIBRARY_PATH would change what they do).
  */
 export function cleanEnvironment(): NodeJS.ProcessEnv {
-  return { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
+  return { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 }
 
 /** Runs a program to its end, as `account` where given, and collects what it printed. Never throws. */

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { chown, cp, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -18,6 +18,9 @@ import {
 const isRoot = process.getuid?.() === 0;
 const asRoot = isRoot ? describe : describe.skip;
 const runs = promisify(execFile);
+
+// Databases are made and synchronised to a disk that may be slow.
+jest.setTimeout(60_000);
 
 let folder: Awaited<ReturnType<typeof createFolder>>;
 let dataDir: string;

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { execFile, spawnSync } from 'node:child_process';
 import { lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -12,6 +12,9 @@ import {
   spawnUser,
   until,
 } from '../../support/embedded-postgres/spawn.ts';
+
+// Databases are made and synchronised to a disk that may be slow.
+jest.setTimeout(60_000);
 
 let folder: Awaited<ReturnType<typeof createFolder>>;
 let dataDir: string;

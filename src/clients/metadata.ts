@@ -80,7 +80,7 @@ export function toMetadata(client: Client): ClientMetadata {
     ...(client.tosUri !== undefined && { tos_uri: client.tosUri }),
     // OIDC Core §4 asks for https, and the provider refuses the client otherwise.
     ...(client.initiateLoginUri?.startsWith('https:') && { initiate_login_uri: client.initiateLoginUri }),
-    ...(client.jwks !== undefined && { jwks: structuredClone(client.jwks) }),
+    ...(client.jwks !== undefined && { jwks: { keys: client.jwks.keys.map((key) => ({ ...key })) } }),
     ...(client.jwksUri !== undefined && { jwks_uri: client.jwksUri }),
     [GATEHOUSE_METADATA]: {
       kind: client.kind,

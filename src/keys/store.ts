@@ -34,7 +34,9 @@ export async function lockKeys(tx: Queryable): Promise<void> {
 
 /** Newest first. */
 export async function listKeys(db: Queryable): Promise<StoredKey[]> {
-  const { rows } = await db.query<KeyRow>('select * from signing_keys order by created_at desc, kid');
+  const { rows } = await db.query<KeyRow>(
+    'select * from signing_keys order by created_at desc, activates_at desc, kid',
+  );
   return rows.map(toStoredKey);
 }
 
@@ -43,7 +45,7 @@ export async function listLiveKeys(db: Queryable, now: Date): Promise<StoredKey[
   const { rows } = await db.query<KeyRow>(
     `select * from signing_keys
      where (removes_at is null or removes_at > $1) and private_jwk_sealed is not null
-     order by created_at desc, kid`,
+     order by created_at desc, activates_at desc, kid`,
     [now],
   );
   return rows.map(toStoredKey);

@@ -1,6 +1,5 @@
 import type { Client } from '../../../src/clients/client.ts';
 import { defineClient, type DefinitionInput } from '../../../src/clients/definition.ts';
-import { hashSecret } from '../../../src/clients/secrets.ts';
 import type { ClientService, NewClient } from '../../../src/clients/service.ts';
 
 let counter = 0;
@@ -22,11 +21,6 @@ export function buildClient(
   const { clientId = `client-${counter + 1}`, secrets = [], ...definition } = overrides;
   const createdAt = new Date('2026-01-01T00:00:00Z');
   return { clientId, secrets, createdAt, updatedAt: createdAt, ...defineClient(clientInput(definition)) };
-}
-
-/** A client that was never stored, with one live secret. */
-export function buildClientWithSecret(secret: string, overrides: Partial<DefinitionInput> = {}): Client {
-  return buildClient({ ...overrides, secrets: [hashSecret(secret, new Date('2026-01-01T00:00:00Z'))] });
 }
 
 /** A stored client and its secret. */

@@ -9,7 +9,8 @@ import { randomToken } from './ids.ts';
  * @returns the secret; `isNew` on the first start
  */
 export async function readOrCreateSecret(file: string): Promise<{ secret: string; isNew: boolean }> {
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+  // Root's embedded PostgreSQL runs as another user, who passes through this folder (and can list nothing in it).
+  await mkdir(path.dirname(file), { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
   try {
     // 'wx': of two processes that start at once, one makes it and the other reads it.
     const handle = await open(file, 'wx', 0o600);

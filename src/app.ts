@@ -11,7 +11,6 @@ import { createHashingPool } from './accounts/hashing/pool.ts';
 import { createSignInThrottle } from './accounts/sign-in-throttle.ts';
 import { runInUnitOfWork } from './audit/unit-of-work.ts';
 import { parseListen } from './config/formats.ts';
-import { chooseDemoPorts, startDemo } from './demo/server.ts';
 import { registerDemoClients } from './demo-clients.ts';
 import { loadAssets } from './http/assets.ts';
 import { createHost } from './http/host.ts';
@@ -240,6 +239,8 @@ async function serve(
     closing.push(metricsServer.close);
   }
   if (config.demo) {
+    // Only development loads them, and the client library that they use.
+    const { chooseDemoPorts, startDemo } = await import('./demo/server.ts');
     const ports = await chooseDemoPorts({ ledger: address.port + 1, atlas: address.port + 2 });
     const secrets = await registerDemoClients({ clients, sealer, ports });
     const running = await startDemo({ issuer, secrets, ports, branding: config.branding, logger });

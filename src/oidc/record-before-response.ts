@@ -31,6 +31,8 @@ type Middleware = (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promis
 export function recordBeforeResponse(keeping: RecordKeeping): Middleware {
   return async (ctx, next) => {
     await next();
+    // Not one of the protocol's endpoints: whoever answered it keeps the record.
+    if ((ctx as { oidc?: unknown }).oidc === undefined) return undefined;
     const unit = currentUnitOfWork();
     if (!unit) throw new Error('the protocol endpoints need a unit of work around them');
 

@@ -15,10 +15,20 @@ const PREFIXES = {
 
 type PrefixedModel = keyof typeof PREFIXES;
 
-/** 256 random bits behind the prefix (RFC 6749 §10.10 asks for 160 at least). */
+/**
+ * 256 random bits behind the prefix (RFC 6749 §10.10 asks for 160 at least). The library's own function still runs: it
+ * decides the token's format on the way, and a structured token (JWT) keeps the id that it gives.
+ */
 export function prefixTokenIds(provider: Provider): void {
   for (const [model, prefix] of Object.entries(PREFIXES) as [PrefixedModel, string][]) {
-    Object.assign(provider[model].prototype, { generateTokenId: () => `${prefix}${randomToken()}` });
+    const prototype = provider[model].prototype as unknown as {
+      generateTokenId: (this: { format?: string }) => string;
+    };
+    const { generateTokenId } = prototype;
+    prototype.generateTokenId = function generatePrefixed(this: { format?: string }) {
+      const id = generateTokenId.call(this);
+      return this.format === 'jwt' ? id : `${prefix}${randomToken()}`;
+    };
   }
 }
 

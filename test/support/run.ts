@@ -27,7 +27,9 @@ const OLDEST_POSTGRES = 15;
 /** What runs on the oldest PostgreSQL too: the migrations, and all that is written in SQL. */
 const ON_OLDEST_POSTGRES = [
   'test/contract/',
-  ...['accounts', 'audit', 'clients', 'keys', 'rbac', 'store'].map((subject) => `test/integration/${subject}/`),
+  ...['accounts', 'audit', 'clients', 'keys', 'rbac', 'store'].map(
+    (subject) => `test/integration/${subject}/`,
+  ),
 ];
 
 interface Pass {

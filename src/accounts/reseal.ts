@@ -17,7 +17,7 @@ const SEALED = [
  * Safe beside a running server and another resealing. Device cookies are not stored, so they lapse with their key.
  *
  * @returns how many secrets were resealed
- * @throws Error where a secret's key is not among the configured ones
+ * @throws Error naming the account whose secret does not open: its key is not among the configured ones
  */
 export async function resealSecrets({
   db,
@@ -51,9 +51,15 @@ async function resealBatch(
   if (rows.length === 0) return 0;
   for (const { account_id: accountId, secret } of rows) {
     const context = contextOf(accountId);
+    let opened: Buffer;
+    try {
+      opened = sealer.open(secret, context);
+    } catch (cause) {
+      throw new Error(`the ${table} of account ${accountId} cannot be opened`, { cause });
+    }
     await tx.query(`update ${table} set secret = $2 where account_id = $1`, [
       accountId,
-      sealer.seal(sealer.open(secret, context), context),
+      sealer.seal(opened, context),
     ]);
   }
   await appendInTransaction(tx, {

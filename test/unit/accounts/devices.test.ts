@@ -46,7 +46,13 @@ describe('the device cookie', () => {
 
   it('lapses', () => {
     const moving = createTestClock();
-    const token = issueDeviceToken({ sealer, clock: moving, previous: undefined, accountId: 'a', keys: ['k'] });
+    const token = issueDeviceToken({
+      sealer,
+      clock: moving,
+      previous: undefined,
+      accountId: 'a',
+      keys: ['k'],
+    });
     moving.advanceSeconds(DEVICE_DAYS * 86_400 - 2);
     expect(findDeviceCounter({ sealer, clock: moving, token, key: 'k' })).toBeDefined();
     moving.advanceSeconds(4);

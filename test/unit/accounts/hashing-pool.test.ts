@@ -20,9 +20,9 @@ afterEach(async () => {
   opened = [];
 });
 
-function openPool(options: Partial<Parameters<typeof createHashingPool>[0]> = {}): ReturnType<
-  typeof createHashingPool
-> {
+function openPool(
+  options: Partial<Parameters<typeof createHashingPool>[0]> = {},
+): ReturnType<typeof createHashingPool> {
   const pool = createHashingPool({ workers: 1, queueLength: 8, ...options });
   opened.push(pool);
   return pool;
@@ -111,7 +111,7 @@ describe('the hashing pool', () => {
     await hashWith(pool, 'x');
     const pids = pool.pids();
     expect(pids).toHaveLength(1);
-    expect(os.getPriority(pids[0]!)).toBe(19);
+    expect(os.getPriority(pids[0])).toBe(19);
     expect(os.getPriority()).toBe(os.getPriority(0));
     expect(os.getPriority()).toBeLessThan(19);
   });

@@ -24,7 +24,7 @@ export function formBody(): Middleware {
         { cause: error },
       );
     },
-  }) as Middleware;
+  });
 }
 
 /**

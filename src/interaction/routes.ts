@@ -5,7 +5,7 @@
  * A page is `GET /interaction/:uid`; which one is the provider's business. Each form posts to a path of its own below,
  * and a form that no longer fits the step (an old tab, the back button) only leads to the page that does.
  */
-import Router from '@koa/router';
+import { Router } from '@koa/router';
 import type { Context, Middleware } from 'koa';
 
 import type { AuthenticationService } from '../accounts/authentication.ts';
@@ -94,7 +94,7 @@ function visiting(door: InteractionDoor, step: InteractionStep['name'] | undefin
     }
     const { interaction } = found;
     const query = new URLSearchParams({ client_id: interaction.client.clientId });
-    const at = (path = ''): string => `${door.issuerPath}/interaction/${uid}${path}?${query}`;
+    const at = (path = ''): string => `${door.issuerPath}/interaction/${uid}${path}?${query.toString()}`;
     if (step !== undefined && interaction.step.name !== step) return seeOther(ctx, at());
     return handle({ ctx, door, interaction, at });
   };

@@ -158,7 +158,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
         postLogoutSuccessSource: input.pages.postLogoutSuccessSource,
       },
     },
-  } as Configuration;
+  };
 }
 
 /** Never sent by anybody: its validator is a hook. */
@@ -183,6 +183,6 @@ function secondsSince(epochSeconds: number | undefined): number {
 
 /** The client's id goes along so that an expired page can still lead back to it; nothing else is read from it. */
 function interactionPath(issuerPath: string, { uid, params }: { uid: string; params: object }): string {
-  const clientId = String((params as { client_id?: unknown }).client_id ?? '');
-  return `${issuerPath}/interaction/${uid}?${new URLSearchParams({ client_id: clientId })}`;
+  const { client_id: clientId = '' } = params as { client_id?: string };
+  return `${issuerPath}/interaction/${uid}?${new URLSearchParams({ client_id: clientId }).toString()}`;
 }

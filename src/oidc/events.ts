@@ -109,7 +109,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant }: Event
   const answer = ctx.body as TokenAnswer;
   const grantType = String(params?.['grant_type']);
   const expiryOf = (token: object | undefined): { expires_at?: string } => {
-    const exp = (token as { exp?: number } | undefined)?.exp;
+    const exp = token && 'exp' in token ? Number(token.exp) : undefined;
     return exp ? { expires_at: new Date(exp * 1000).toISOString() } : {};
   };
   const issued: Issued[] = [];
@@ -158,7 +158,7 @@ export function recordRetry(ctx: KoaContextWithOIDC): void {
 }
 
 function refusedToken(ctx: KoaContextWithOIDC, error: Refusal, { onGrant }: EventSettings): AuditEvent {
-  const grantType = String(ctx.oidc.params?.['grant_type'] ?? 'none').slice(0, 100);
+  const grantType = ((ctx.oidc.params?.['grant_type'] as string | undefined) ?? 'none').slice(0, 100);
   onGrant?.(grantType, 'failure');
   return {
     type: 'token.refused',

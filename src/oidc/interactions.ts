@@ -90,7 +90,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
   const present = async (details: Details): Promise<Interaction | undefined> => {
     const client = await clients.find(String(details.params['client_id']));
     if (!client) return undefined;
-    const submitted = (details.result ?? details.lastSubmission) as InteractionResults | undefined;
+    const submitted = details.result ?? details.lastSubmission;
     const sub = details.session?.accountId ?? submitted?.login?.accountId;
     const account = sub === undefined ? undefined : await accounts.findBySub(sub);
     return {
@@ -128,7 +128,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
 
     acceptSecondFactor: async (exchange, account, method) => {
       const details = await detailsOf(exchange);
-      const before = details.lastSubmission as InteractionResults | undefined;
+      const before = details.lastSubmission;
       const ts = before?.login?.ts ?? (await loginTimeOf(provider(), details));
       await finish(exchange, {
         login: {
@@ -230,7 +230,7 @@ function stepOf(details: Details): InteractionStep {
     case 'access':
       return { name: 'access', role: String(prompt.details['role']) };
     case 'consent':
-      return { name: 'consent', scopes: String(params['scope'] ?? 'openid').split(' ') };
+      return { name: 'consent', scopes: ((params['scope'] as string | undefined) ?? 'openid').split(' ') };
     default:
       return {
         name: 'login',

@@ -94,7 +94,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         ttl,
         clientOf,
         pages,
-        jwks: keys.keyset().jwks as Parameters<typeof buildConfiguration>[0]['jwks'],
+        jwks: keys.keyset().jwks,
         cookieKeys: keys.cookieKeys(),
         adapter: createAdapterFactory({
           store,

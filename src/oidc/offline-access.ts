@@ -14,7 +14,7 @@ export function createOfflineAccess(clientOf: (providerClient: object) => Client
     const client = oidc.client && clientOf(oidc.client);
     const { params } = oidc;
     if (!params || client?.consent !== 'never' || !client.grantTypes.includes('refresh_token')) return;
-    const scopes = new Set(String(params['scope'] ?? '').split(' '));
+    const scopes = new Set(textOf(params['scope']).split(' '));
     if (!scopes.has('openid') || !requestedScope(ctx).split(' ').includes('offline_access')) return;
     params['scope'] = [...scopes.add('offline_access')].join(' ');
   };
@@ -23,7 +23,12 @@ export function createOfflineAccess(clientOf: (providerClient: object) => Client
 /** As the client wrote it, before the library took anything away. */
 function requestedScope(ctx: KoaContextWithOIDC): string {
   const pushed = ctx.oidc.entities.PushedAuthorizationRequest as { request?: string } | undefined;
-  if (pushed?.request) return String(decodeJwt(pushed.request)['scope'] ?? '');
+  if (pushed?.request) return textOf(decodeJwt(pushed.request)['scope']);
   const given = ctx.oidc.body ?? ctx.query;
-  return String(given['scope'] ?? '');
+  return textOf(given['scope']);
+}
+
+/** A parameter given twice is an array; the library refuses it elsewhere. */
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }

@@ -57,9 +57,7 @@ function mfaPrompt(dependencies: PolicyDependencies): InstanceType<typeof Prompt
     const roles = await account.roles();
     return secondFactorDue({
       acr: ctx.oidc.session?.acr,
-      acrValues: String(ctx.oidc.params?.['acr_values'] ?? '')
-        .split(' ')
-        .filter(Boolean),
+      acrValues: ((ctx.oidc.params?.['acr_values'] as string | undefined) ?? '').split(' ').filter(Boolean),
       isEnrolled: await dependencies.factors.hasTotp(account.id),
       clientRequires: clientFor(ctx, dependencies).requireMfa,
       accountRequires: dependencies.isMfaRequired || roles.some(({ requiresMfa }) => requiresMfa),

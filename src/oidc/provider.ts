@@ -70,9 +70,7 @@ function findClientsBy(provider: Provider, clients: ClientService, clientOf: Cli
       const ProviderClient = provider.Client as unknown as new (
         metadata: ClientMetadata,
       ) => typeof providerClient;
-      providerClient = new ProviderClient(toMetadata(client) as unknown as ClientMetadata) as InstanceType<
-        typeof provider.Client
-      >;
+      providerClient = new ProviderClient(toMetadata(client)) as InstanceType<typeof provider.Client>;
       made.set(client, providerClient);
       clientOf.remember(providerClient, client);
     }

@@ -6,7 +6,6 @@
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 
-import type { Spend } from '../audit/batch.ts';
 import { isAuditUnavailable, isRevokedConflict, isSpendConflict } from '../audit/errors.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -71,7 +70,7 @@ async function refuseConflict(
   keeping: RecordKeeping,
 ): Promise<void> {
   const refresh = wonRefresh(ctx);
-  const spent = isSpendConflict(conflict) ? (conflict.cause as Spend) : undefined;
+  const spent = isSpendConflict(conflict) ? conflict.cause : undefined;
   if (spent && refresh?.tookOverFrom) {
     const answer = await keeping.store.getAnswer(
       refreshAnswerKey(refresh.refreshToken, refresh.tookOverFrom),
@@ -136,7 +135,7 @@ function isUnavailable(failure: unknown): boolean {
 function withhold(ctx: KoaContextWithOIDC, { renderUnavailable }: RecordKeeping): void {
   if (ctx.status >= 300 && ctx.status < 400 && isErrorRedirect(ctx)) return;
   // A cookie that ends the session must not leave: the sign-out was not recorded, so it did not happen.
-  if (/^end_session/.test(ctx.oidc.route)) ctx.remove('Set-Cookie');
+  if (ctx.oidc.route.startsWith('end_session')) ctx.remove('Set-Cookie');
   ctx.remove('Location');
   ctx.status = 503;
   ctx.set('Retry-After', String(RETRY_AFTER_SECONDS));

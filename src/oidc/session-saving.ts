@@ -35,11 +35,11 @@ export function createSessionSaving(store: OidcStore): SessionSaving {
       const before = request && seen.get(request);
       const baseline = before?.uid === payload.uid ? before?.authorizations : undefined;
       const replaces = oldIdInUse();
-      await store.saveSession(id, payload as StoredPayload, ttlSeconds, {
+      await store.saveSession(id, payload, ttlSeconds, {
         ...(baseline ? { baseline } : {}),
         ...(baseline && replaces && replaces !== id ? { replaces } : {}),
       });
-      if (request) seen.set(request, snapshot(payload as StoredPayload));
+      if (request) seen.set(request, snapshot(payload));
       return undefined;
     },
   };

@@ -44,7 +44,7 @@ export function demoClients(ports: DemoPorts): DemoClient[] {
       clientId: 'demo-atlas',
       name: 'Atlas',
       accent: 'atlas',
-      description: 'Maps and places',
+      description: 'Maps of what is where',
       scopes: [...PEOPLE_SCOPES],
       ...addressesAt(ports.atlas),
     },

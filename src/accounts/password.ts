@@ -2,7 +2,7 @@ import { AppError } from '../platform/errors.ts';
 import { COMMON_PASSWORDS } from './common-passwords.ts';
 import { countCharacters, normaliseIdentifier } from './identifier.ts';
 
-export const MAX_PASSWORD_BYTES = 256;
+const MAX_PASSWORD_BYTES = 256;
 
 /**
  * The form that is hashed: every kind of space becomes U+0020, then NFC (RFC 8265 §4.2, OpaqueString), so that the same

@@ -174,7 +174,7 @@ function technicalOf(error: unknown): Fault['technical'] {
     const { error_description: description } = error as { error_description?: string };
     return { code, ...(description === undefined ? {} : { description }) };
   }
-  if (error instanceof AppError) return { code: error.code };
+  if (error instanceof AppError) return { code: error.code, description: error.message };
   const codes = codesOf(error);
   if (codes.includes('OAUTH_RESPONSE_IS_NOT_CONFORM')) return { code: 'temporarily_unavailable' };
   if (codes.some((found) => UNREACHABLE.test(found))) return { code: 'issuer_unreachable' };

@@ -90,7 +90,7 @@ export function createRelyingParty({
   ): Promise<Identity> => {
     const claims = response.claims() ?? previous?.claims;
     const idToken = response.id_token ?? previous?.idToken;
-    if (!claims || idToken === undefined) throw new Error('the token response has no ID token');
+    if (!claims || idToken === undefined) throw refused('The token response has no ID token.');
     const refreshToken = response.refresh_token ?? previous?.refreshToken;
     return {
       idToken,
@@ -140,7 +140,7 @@ export function createRelyingParty({
       // OIDC Core §12.2; the library knows nothing of the first ID token.
       const subject = response.claims()?.sub;
       if (subject !== undefined && subject !== identity.claims.sub) {
-        throw new Error('the refreshed ID token is about somebody else');
+        throw refused('The refreshed ID token is about somebody else.');
       }
       return identify(config, response, identity);
     },
@@ -181,4 +181,8 @@ function discover({
       ...(server.protocol === 'http:' ? [oidc.allowInsecureRequests] : []),
     ],
   });
+}
+
+function refused(message: string): AppError {
+  return new AppError('answer_refused', 502, message);
 }

@@ -131,6 +131,16 @@ describe.each(stores)('payloads in $name', ({ open }) => {
       expect(await store.find('AccessToken', later)).toBeDefined();
     });
 
+    it('does not get back a token it lost, by a request that had read it', async () => {
+      const { grantId, tokens } = await grantWithTokens();
+      await store.revokeByGrantId(grantId);
+      for (const [model, id] of tokens) {
+        const late = opened.other.upsert(model, id, { grantId }, 60);
+        await expect(late).rejects.toMatchObject({ code: 'grant_ended' });
+      }
+      expect(await findAll(tokens)).toEqual(tokens.map(() => undefined));
+    });
+
     it('takes its tokens along when it is destroyed, and never bears another', async () => {
       const { grantId, tokens } = await grantWithTokens();
       await store.destroy('Grant', grantId);

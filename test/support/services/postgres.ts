@@ -9,8 +9,10 @@ import { runProgram, startProcess, startService } from './process.ts';
 
 export interface PostgresServer {
   url: string;
-  pid: number;
+  /** Ends its connections and stops it; what it held is kept. */
   stop: () => Promise<void>;
+  /** Starts it once more after a stop, at the same address. */
+  startAgain: () => Promise<void>;
 }
 
 /** Where the programs `initdb` and `postgres` are. */
@@ -77,23 +79,29 @@ export async function startPostgres({
   await rm(passwordFile);
 
   const urlAt = (port: number): string => `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
-  const { port, process: server } = await startService({
-    name: 'PostgreSQL',
-    logFile,
-    start: (port) =>
-      startProcess(
-        programs.postgres,
-        ['-D', dataDirectory, ...Object.entries(settings(port)).map(([name, value]) => `--${name}=${value}`)],
-        options,
-      ),
-    isReady: (port) => answersQuery(urlAt(port)),
-  });
-  // SIGINT is PostgreSQL's fast shutdown: it ends the connections that tests forgot.
-  return { url: urlAt(port), pid: server.pid, stop: () => server.stop('SIGINT') };
+  const start = (atPort?: number): ReturnType<typeof startService> =>
+    startService({
+      name: 'PostgreSQL',
+      logFile,
+      ...(atPort !== undefined && { atPort }),
+      start: (port) => startProcess(programs.postgres, ['-D', dataDirectory, ...settings(port)], options),
+      isReady: (port) => answersQuery(urlAt(port)),
+    });
+  const first = await start();
+  const { port } = first;
+  let server = first.process;
+  return {
+    url: urlAt(port),
+    // PostgreSQL's fast shutdown: it ends the connections that tests forgot.
+    stop: () => server.stop('SIGINT'),
+    startAgain: async () => {
+      ({ process: server } = await start(port));
+    },
+  };
 }
 
-function settings(port: number): Record<string, string | number> {
-  return {
+function settings(port: number): string[] {
+  const values = {
     port,
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
@@ -104,6 +112,7 @@ function settings(port: number): Record<string, string | number> {
     max_wal_size: '2GB',
     log_min_messages: 'warning',
   };
+  return Object.entries(values).map(([name, value]) => `--${name}=${value}`);
 }
 
 async function answersQuery(connectionString: string): Promise<boolean> {

@@ -87,6 +87,7 @@ export async function freePort(): Promise<number> {
 /**
  * Starts a service on a free port, and again on another one where somebody took the port in between.
  *
+ * @param atPort the only port that will do
  * @throws Error with the end of its log, when it does not answer in time
  */
 export async function startService({
@@ -94,16 +95,18 @@ export async function startService({
   start,
   isReady,
   logFile,
+  atPort,
   timeoutMs = 30_000,
 }: {
   name: string;
   start: (port: number) => RunningProcess;
   isReady: (port: number) => Promise<boolean>;
   logFile: string;
+  atPort?: number;
   timeoutMs?: number;
 }): Promise<{ port: number; process: RunningProcess }> {
   for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort();
+    const port = atPort ?? (await freePort());
     const service = start(port);
     const deadline = Date.now() + timeoutMs;
     while (!service.hasEnded() && Date.now() < deadline) {

@@ -6,7 +6,6 @@ import { startProcess, startService } from './process.ts';
 
 export interface RedisServer {
   url: string;
-  pid: number;
   stop: () => Promise<void>;
 }
 
@@ -28,7 +27,7 @@ export async function startRedis({ directory }: { directory: string }): Promise<
       ),
     isReady: answersPing,
   });
-  return { url: `redis://127.0.0.1:${port}`, pid: server.pid, stop: () => server.stop() };
+  return { url: `redis://127.0.0.1:${port}`, stop: () => server.stop() };
 }
 
 async function answersPing(port: number): Promise<boolean> {

@@ -107,15 +107,19 @@ async function serve(
   await Promise.all([revocations.start(), clients.start(), keys.ensureKeys().then(keys.start)]);
   closing.push(revocations.stop, clients.stop, keys.stop);
 
-  const firstAdministrator = await createFirstAdministrator({
-    db,
-    hasher,
-    clock,
-    settings: passwordSettings(config),
-    email: FIRST_ADMINISTRATOR_EMAIL,
-    grantAdministrator: (tx, accountId, by) =>
-      grantRoleInTransaction(tx, { accountId, role: ADMINISTRATOR_ROLE, by, now: clock.now() }),
-  });
+  // Production prints no password: logs are kept, and read by others. There the operator makes the first one.
+  const firstAdministrator =
+    config.env === 'production'
+      ? undefined
+      : await createFirstAdministrator({
+          db,
+          hasher,
+          clock,
+          settings: passwordSettings(config),
+          email: FIRST_ADMINISTRATOR_EMAIL,
+          grantAdministrator: (tx, accountId, by) =>
+            grantRoleInTransaction(tx, { accountId, role: ADMINISTRATOR_ROLE, by, now: clock.now() }),
+        });
 
   const store = redis
     ? createRedisStore({

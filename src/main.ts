@@ -36,7 +36,8 @@ export async function runServer(): Promise<void> {
   if (stateProblems.length > 0) return refuse(stateProblems);
 
   const logger = createLogger({ level: config.log.level, format: config.log.format });
-  for (const { message, remedy } of noticesOf(loaded)) logger.warn(`${message} ${remedy}`);
+  for (const { setting, message, remedy } of noticesOf(loaded))
+    logger.warn({ setting }, `${message} ${remedy}`);
   const say = (message: string): void => {
     if (config.log.format === 'pretty') process.stdout.write(`  ${message}\n`);
     else logger.info(message);

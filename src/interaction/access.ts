@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { readForm } from '../http/form.ts';
 import { seeOther, sendPage } from '../http/page.ts';
-import type { Visit } from './routes.ts';
+import type { Visit } from './visit.ts';
 
 const emptyForm = z.strictObject({});
 

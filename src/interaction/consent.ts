@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Account } from '../accounts/account.ts';
 import { readForm } from '../http/form.ts';
 import { seeOther, sendPage } from '../http/page.ts';
-import type { Visit } from './routes.ts';
+import type { Visit } from './visit.ts';
 
 const form = z.strictObject({ decision: z.enum(['allow', 'deny']) });
 

@@ -4,7 +4,7 @@ import { readForm } from '../http/form.ts';
 import { seeOther, sendPage } from '../http/page.ts';
 import type { InteractionStep } from '../oidc/interactions.ts';
 import { readDeviceCookie, writeDeviceCookie } from './device-cookie.ts';
-import type { Visit } from './routes.ts';
+import type { Visit } from './visit.ts';
 
 type LoginStep = Extract<InteractionStep, { name: 'login' }>;
 type LoginProblem = Parameters<Visit['door']['renderer']['login']>[0]['problem'];

@@ -8,13 +8,9 @@
 import { Router } from '@koa/router';
 import type { Context, Middleware } from 'koa';
 
-import type { AuthenticationService } from '../accounts/authentication.ts';
-import type { FactorService } from '../accounts/factors.ts';
 import { seeOther, sendPage } from '../http/page.ts';
-import type { Renderer } from '../http/render.ts';
 import { requestIdOf } from '../http/request-id.ts';
-import type { Client } from '../clients/client.ts';
-import type { Interaction, InteractionStep, Interactions } from '../oidc/interactions.ts';
+import type { InteractionStep } from '../oidc/interactions.ts';
 import { allowOrDecline, showConsent } from './consent.ts';
 import { denyAccess, showAccessDenied, switchAccount } from './access.ts';
 import { showLogin, submitLogin } from './login.ts';
@@ -27,32 +23,7 @@ import {
   submitRecoveryCode,
   submitTotp,
 } from './second-factor.ts';
-
-export interface InteractionDoor {
-  interactions: Interactions;
-  authentication: AuthenticationService;
-  factors: FactorService;
-  rolesOf: (accountId: string) => Promise<string[]>;
-  findClient: (clientId: string) => Promise<Client | undefined>;
-  renderer: Renderer;
-  /** The issuer's path without a trailing slash: '' or '/auth'. */
-  issuerPath: string;
-  isHttps: boolean;
-  interactionTtlSeconds: number;
-  onSignIn: (
-    outcome: 'success' | 'refused' | 'throttled' | 'busy',
-    factor: 'password' | 'totp' | 'recovery_code',
-  ) => void;
-}
-
-/** One request of a person to one step. */
-export interface Visit {
-  ctx: Context;
-  door: InteractionDoor;
-  interaction: Interaction;
-  /** The page of this interaction, with what follows it: `at('/login')`. */
-  at: (path?: string) => string;
-}
+import type { InteractionDoor, Visit } from './visit.ts';
 
 type Handler = (visit: Visit) => Promise<void>;
 

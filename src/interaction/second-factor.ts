@@ -6,7 +6,7 @@ import type { FactorRefusal } from '../accounts/factors.ts';
 import { readForm } from '../http/form.ts';
 import { seeOther, sendPage } from '../http/page.ts';
 import { AppError } from '../platform/errors.ts';
-import type { Visit } from './routes.ts';
+import type { Visit } from './visit.ts';
 
 const codeForm = z.strictObject({ code: z.string().max(100).default('') });
 const emptyForm = z.strictObject({});

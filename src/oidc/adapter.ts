@@ -17,6 +17,7 @@ import type { RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { isDatabaseUnavailable } from '../platform/database.ts';
+import { AppError } from '../platform/errors.ts';
 import { digest, randomToken } from '../platform/ids.ts';
 import { isRedisUnavailable } from '../platform/redis.ts';
 import { HonestRetry, temporarilyUnavailable } from './errors.ts';
@@ -250,6 +251,9 @@ function translateUnavailable(adapter: Adapter): Adapter {
         return await operation(...args);
       } catch (error) {
         if (isDatabaseUnavailable(error) || isRedisUnavailable(error)) throw temporarilyUnavailable(error);
+        // Revoked between our look and our write.
+        if (error instanceof AppError && error.code === 'grant_ended')
+          throw new errors.InvalidGrant('grant ended');
         throw error;
       }
     };

@@ -1,6 +1,7 @@
 import type { AccountClaims, FindAccount } from 'oidc-provider';
 
 import type { Account, AccountService } from '../accounts/account.ts';
+import { accountClaims } from '../accounts/claims.ts';
 import type { RbacService } from '../rbac/role.ts';
 
 /** What the rest of this folder reads from `ctx.oidc.account` beyond what the library does. */
@@ -38,24 +39,10 @@ function present(account: Account, rbac: RbacService): ProviderAccount {
     account,
     roles: rolesOnce,
     claims: async (_use, scope) => {
+      // The library lets `roles` into every ID token (configuration.ts): the scope decides here whether they exist.
       const scopes = new Set(scope.split(' '));
-      return {
-        ...standardClaims(account),
-        // The library lets `roles` into every ID token (configuration.ts): the scope decides here whether they exist.
-        ...(scopes.has('roles') ? { roles: (await rolesOnce()).map(({ name }) => name) } : {}),
-      };
+      const roles = scopes.has('roles') ? (await rolesOnce()).map(({ name }) => name) : [];
+      return { ...accountClaims({ account, roles, scopes }) };
     },
-  };
-}
-
-/** OIDC Core §5.1. The library picks those whose scope was granted. */
-function standardClaims(account: Account): AccountClaims {
-  return {
-    sub: account.sub,
-    email: account.email,
-    email_verified: account.emailVerified,
-    updated_at: Math.floor(account.updatedAt.getTime() / 1000),
-    ...(account.name === undefined ? {} : { name: account.name }),
-    ...(account.username === undefined ? {} : { preferred_username: account.username }),
   };
 }

@@ -1,13 +1,21 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 
+/** The last one made: within a millisecond the twelve bits behind the time count up (RFC 9562 §6.2, method 1). */
+let last = { ms: 0, counter: 0 };
+
 /**
- * A time-ordered identifier (RFC 9562 §5.7), so that primary keys insert at the end of their index.
- * It tells when it was made: never show one where that is nobody's business (a `sub` is random).
+ * A time-ordered identifier (RFC 9562 §5.7), so that primary keys insert at the end of their index, and what one process
+ * makes is in the order in which it made it. It tells when: never show one where that is nobody's business (a `sub` is
+ * random).
  */
 export function uuidv7(now: Date = new Date()): string {
   const bytes = randomBytes(16);
-  bytes.writeUIntBE(now.getTime(), 0, 6);
-  bytes[6] = 0x70 | (bytes[6]! & 0x0f);
+  const ms = now.getTime();
+  // Half of the counter's range is left for what follows in the same millisecond.
+  const counter = ms === last.ms ? last.counter + 1 : bytes.readUInt16BE(6) & 0x07ff;
+  last = { ms, counter };
+  bytes.writeUIntBE(ms, 0, 6);
+  bytes.writeUInt16BE(0x7000 | (counter & 0x0fff), 6);
   bytes[8] = 0x80 | (bytes[8]! & 0x3f);
   const hex = bytes.toString('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;

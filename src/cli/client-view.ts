@@ -1,0 +1,113 @@
+import { adviceOn } from '../clients/advice.ts';
+import type { Client } from '../clients/client.ts';
+import { liveSecrets } from '../clients/secrets.ts';
+import { formatFields, formatTable, formatTime, yesOrNo } from './output.ts';
+
+/** A client for machines; its secrets by what may be known of them. */
+export function presentClient(client: Client): object {
+  return {
+    client_id: client.clientId,
+    name: client.name,
+    kind: client.kind,
+    first_party: client.firstParty,
+    consent: client.consent,
+    redirect_uris: client.redirectUris,
+    post_logout_redirect_uris: client.postLogoutRedirectUris,
+    grant_types: client.grantTypes,
+    scopes: client.scopes,
+    auth_method: client.authMethod,
+    jwks: client.jwks ?? null,
+    jwks_uri: client.jwksUri ?? null,
+    require_pkce: client.requirePkce,
+    require_role: client.requireRole ?? null,
+    require_mfa: client.requireMfa,
+    require_pushed_authorization_requests: client.requirePushedAuthorizationRequests,
+    dpop_bound_access_tokens: client.dpopBoundAccessTokens,
+    id_token_alg: client.idTokenAlg,
+    roles_claim: client.rolesClaim.name,
+    roles_prefix: client.rolesClaim.prefix ?? null,
+    claims_in_id_token: client.claimsInIdToken,
+    access_token_ttl_seconds: client.accessTokenTtlSeconds ?? null,
+    allowed_origins: client.allowedOrigins,
+    client_uri: client.clientUri ?? null,
+    initiate_login_uri: client.initiateLoginUri ?? null,
+    logo_uri: client.logoUri ?? null,
+    policy_uri: client.policyUri ?? null,
+    tos_uri: client.tosUri ?? null,
+    contacts: client.contacts,
+    secrets: client.secrets.map(({ id, createdAt, expiresAt }) => ({
+      id,
+      created_at: createdAt,
+      expires_at: expiresAt ?? null,
+    })),
+    warnings: adviceOn(client),
+    created_at: client.createdAt,
+    updated_at: client.updatedAt,
+  };
+}
+
+export function formatClients(clients: readonly Client[]): string {
+  return formatTable(
+    ['CLIENT ID', 'NAME', 'KIND', 'GRANTS', 'CREATED (UTC)', 'FLAGS'],
+    clients.map((client) => [
+      client.clientId,
+      client.name,
+      client.firstParty ? `${client.kind}, first-party` : client.kind,
+      client.grantTypes.join(' '),
+      formatTime(client.createdAt),
+      client.requirePkce ? '' : 'PKCE LIFTED',
+    ]),
+  );
+}
+
+export function formatClient(client: Client, now: Date): string {
+  const live = liveSecrets(client, now);
+  return formatFields([
+    ['Client id', client.clientId],
+    ['Name', client.name],
+    ['Kind', client.firstParty ? `${client.kind}, first-party` : client.kind],
+    ['Redirect URIs', client.redirectUris],
+    ['After signing out', client.postLogoutRedirectUris],
+    ['Grant types', client.grantTypes.join(' ')],
+    ['Scopes', client.scopes.join(' ') || 'none'],
+    ['Authentication', client.authMethod],
+    [
+      'Keys',
+      client.jwksUri ??
+        client.jwks?.keys.map(({ kid, kty }) =>
+          [kty, kid].filter((part) => typeof part === 'string').join(' '),
+        ),
+    ],
+    ['Consent', client.consent],
+    ['PKCE', client.requirePkce ? 'required' : 'LIFTED'],
+    ['Role', client.requireRole === undefined ? undefined : `${client.requireRole} required`],
+    ['Second factor', client.requireMfa ? 'required' : undefined],
+    ['Pushed requests', client.requirePushedAuthorizationRequests ? 'required' : undefined],
+    ['DPoP', client.dpopBoundAccessTokens ? 'required' : undefined],
+    ['ID tokens', client.idTokenAlg],
+    ['Roles claim', client.rolesClaim.name],
+    ['Roles prefix', client.rolesClaim.prefix],
+    ['All claims in it', yesOrNo(client.claimsInIdToken)],
+    [
+      'Access tokens',
+      client.accessTokenTtlSeconds === undefined ? undefined : `${client.accessTokenTtlSeconds} s`,
+    ],
+    ['Origins', client.allowedOrigins],
+    ['Home page', client.clientUri],
+    ['Starts at', client.initiateLoginUri],
+    ['Logo', client.logoUri],
+    ['Privacy notice', client.policyUri],
+    ['Terms of use', client.tosUri],
+    ['Contacts', client.contacts],
+    [
+      'Secrets',
+      live.map(({ id, createdAt, expiresAt }) => {
+        const end = expiresAt ? `, ends ${formatTime(expiresAt)} UTC` : '';
+        return `${id} (made ${formatTime(createdAt)} UTC${end})`;
+      }),
+    ],
+    ['Created', `${formatTime(client.createdAt)} UTC`],
+    ['Changed', `${formatTime(client.updatedAt)} UTC`],
+    ['Mind', adviceOn(client)],
+  ]);
+}

@@ -1,0 +1,153 @@
+import { Option, type Command } from 'commander';
+
+import { SIGNING_ALGS, type SigningAlg, type SigningKey } from '../keys/signing-key.ts';
+import { misuse } from './failure.ts';
+import { withOperator } from './operator.ts';
+import { count, formatTable, formatTime, print, printJson } from './output.ts';
+
+export function addKeys(program: Command): void {
+  const keys = program
+    .command('keys')
+    .description('What tokens and cookies are signed with, and secrets sealed.');
+
+  keys
+    .command('list')
+    .description('List the signing keys, the newest first.')
+    .option('--json', 'print for machines, one key a line')
+    .action(listKeys);
+
+  keys
+    .command('rotate')
+    .description(
+      'Make the next signing key. It is published first, and signs when every application knows it.',
+    )
+    .addOption(new Option('--alg <alg>', 'of this algorithm only').choices(SIGNING_ALGS))
+    .option('--immediately', 'sign with it at once: applications may refuse tokens until they fetch the keys')
+    .option('--cookies', 'make a new key for cookies instead')
+    .option('--json', 'print for machines, one key a line')
+    .addHelpText(
+      'after',
+      `
+A key that leaked: \`keys rotate --alg ES256 --immediately\`, then \`keys retire <kid> --withdraw-now\`.`,
+    )
+    .action(rotateKeys);
+
+  keys
+    .command('retire <kid>')
+    .description('End a key: its next takes over, and it stays published until its last token has expired.')
+    .option('--withdraw-now', 'unpublish it at once, and its tokens with it: for a key that leaked')
+    .option('--json', 'print for machines')
+    .action((kid: string, { withdrawNow = false, json }: { withdrawNow?: boolean; json?: true }) =>
+      withOperator(
+        async ({ subjects, by }) => {
+          const key = await subjects.keys.retire(kid, by, { withdrawNow });
+          await (json ? printJson(presentKey(key)) : print(formatKeys([key])));
+        },
+        { mayChange: true },
+      ),
+    );
+
+  keys
+    .command('reseal')
+    .description('Seal with the present secret key what an earlier one sealed, so that that one can go.')
+    .option('--json', 'print for machines')
+    .addHelpText(
+      'after',
+      `
+To replace the secret key: put the new one into GATEHOUSE_SECRET_KEY and the old one into
+GATEHOUSE_PREVIOUS_SECRET_KEYS, restart every server, run this, then take the old one out.`,
+    )
+    .action(reseal);
+}
+
+async function listKeys({ json }: { json?: true }): Promise<void> {
+  await withOperator(async ({ subjects }) => {
+    const keys = await subjects.keys.list();
+    if (json) {
+      for (const key of keys) await printJson(presentKey(key));
+      return;
+    }
+    await print(
+      keys.length === 0
+        ? 'There are no keys yet: the first start of the server makes them.'
+        : formatKeys(keys),
+    );
+  });
+}
+
+async function rotateKeys({
+  alg,
+  immediately = false,
+  cookies = false,
+  json,
+}: {
+  alg?: SigningAlg;
+  immediately?: boolean;
+  cookies?: boolean;
+  json?: true;
+}): Promise<void> {
+  if (cookies && (alg !== undefined || immediately)) {
+    throw misuse('--cookies goes with neither --alg nor --immediately: cookie keys are of one kind.');
+  }
+  await withOperator(
+    async ({ subjects, by }) => {
+      if (cookies) {
+        await subjects.keys.rotateCookieKeys(by);
+        return json ? printJson({ cookies: true }) : print('Made a new key for cookies.');
+      }
+      const keys = await subjects.keys.rotate(alg === undefined ? { immediately } : { alg, immediately }, by);
+      if (!json) return print(formatKeys(keys));
+      for (const key of keys) await printJson(presentKey(key));
+      return undefined;
+    },
+    { mayChange: true },
+  );
+}
+
+async function reseal({ json }: { json?: true }): Promise<void> {
+  const [{ resealKeys }, { resealSecrets }] = await Promise.all([
+    import('../keys/reseal.ts'),
+    import('../accounts/reseal.ts'),
+  ]);
+  await withOperator(
+    async ({ state: { db, sealer, clock }, by }) => {
+      const keys = await resealKeys({ db, sealer, clock }, by);
+      const secrets = await resealSecrets({ db, sealer, by });
+      if (json) return printJson({ keys, account_secrets: secrets, key_id: sealer.currentKeyId });
+      return print(
+        keys + secrets === 0
+          ? 'Everything is sealed with the present secret key already.'
+          : `Sealed ${count(keys, 'key')} and ${count(secrets, 'secret')} of accounts anew. The previous secret keys can go from the settings.`,
+      );
+    },
+    { mayChange: true },
+  );
+}
+
+function formatKeys(keys: readonly SigningKey[]): string {
+  const time = (at: Date | undefined): string | undefined => at && formatTime(at);
+  return formatTable(
+    ['KID', 'ALG', 'STATE', 'SIGNS FROM (UTC)', 'SIGNS UNTIL', 'PUBLISHED UNTIL'],
+    keys.map((key) => [
+      key.kid,
+      key.alg,
+      key.state,
+      time(key.activatesAt),
+      time(key.retiresAt),
+      time(key.removesAt),
+    ]),
+  );
+}
+
+function presentKey(key: SigningKey): object {
+  return {
+    kid: key.kid,
+    alg: key.alg,
+    state: key.state,
+    created_at: key.createdAt,
+    activates_at: key.activatesAt,
+    retires_at: key.retiresAt ?? null,
+    removes_at: key.removesAt ?? null,
+    public_jwk: key.publicJwk,
+  };
+}

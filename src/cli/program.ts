@@ -1,0 +1,50 @@
+import { Command } from 'commander';
+
+import packageJson from '../../package.json' with { type: 'json' };
+import { addAudit } from './audit.ts';
+import { addClients } from './clients.ts';
+import { addConfig } from './config.ts';
+import { addData } from './data.ts';
+import { addKeys } from './keys.ts';
+import { addMigrate } from './migrate.ts';
+import { addRoles } from './roles.ts';
+import { addStart } from './start.ts';
+import { addUsers } from './users.ts';
+
+const AFTER_HELP = `
+Every command reads the same settings as the server (docs/configuration.md) and works beside a running one.
+--json prints for machines: an object, or for a list one object a line; failures then are JSON on standard error.
+Exit status: 0 done, 1 refused, 2 misused.
+
+Examples:
+  $ gatehouse start
+  $ gatehouse users create --email ada@example.com --email-verified --password-stdin --role editor < password.txt
+  $ gatehouse clients create --name Wiki --redirect-uri https://wiki.example.com/callback
+  $ gatehouse audit list --since 10m`;
+
+/** Every command. Nothing is loaded but what tells how they are called. */
+export function createProgram({ isForMachines }: { isForMachines: boolean }): Command {
+  const program = new Command('gatehouse')
+    .description('An OpenID Connect identity provider, and its operator’s tools.')
+    .version(packageJson.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'say how a command is called')
+    .helpCommand('help [command]', 'the same as --help')
+    .exitOverride()
+    .configureOutput({
+      // main.ts tells what is wrong, once; what comes here otherwise is the help.
+      outputError: () => {},
+      writeErr: (text) => void (isForMachines || process.stderr.write(text)),
+    })
+    .configureHelp({ showGlobalOptions: false })
+    .addHelpText('after', AFTER_HELP);
+  addStart(program);
+  addMigrate(program);
+  addConfig(program);
+  addUsers(program);
+  addRoles(program);
+  addClients(program);
+  addAudit(program);
+  addKeys(program);
+  addData(program);
+  return program;
+}

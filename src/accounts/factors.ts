@@ -282,10 +282,11 @@ export function createFactorService({
     resetFactors: async (accountId, by) => {
       if (!(await findAccountById(db, accountId))) throw accountNotFound();
       await db.transaction(async (tx) => {
-        await lockAccount(tx, accountId);
+        const account = await lockAccount(tx, accountId);
+        if (!account) throw accountNotFound();
         const removed = await deleteFactors(tx, accountId);
         await endEverything(tx, {
-          accountId,
+          sub: account.sub,
           reason: 'factors_reset',
           now: clock.now(),
           longestTokenSeconds,

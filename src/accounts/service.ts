@@ -82,7 +82,7 @@ export function createAccountService({
         if (account.disabledAt) return account;
         const now = clock.now();
         const disabled = await updateDisabledAt(tx, { id, disabledAt: now, now });
-        await endEverything(tx, { accountId: id, reason: 'account_disabled', now, longestTokenSeconds });
+        await endEverything(tx, { sub: account.sub, reason: 'account_disabled', now, longestTokenSeconds });
         await appendInTransaction(
           tx,
           { type: 'account.disabled', outcome: 'success', actor: by, accountId: id, payload: {} },
@@ -118,7 +118,7 @@ export function createAccountService({
         if (!(await lockAccount(tx, id))) throw accountNotFound();
         const now = clock.now();
         const account = await updatePassword(tx, { id, passwordHash, now });
-        await endEverything(tx, { accountId: id, reason: 'password_set', now, longestTokenSeconds });
+        await endEverything(tx, { sub: account.sub, reason: 'password_set', now, longestTokenSeconds });
         await appendInTransaction(
           tx,
           { type: 'account.password_set', outcome: 'success', actor: by, accountId: id, payload: {} },

@@ -33,7 +33,10 @@ export interface StoredPayload {
   consumed?: number;
 }
 
-/** The outcome of one attempt to spend. A retry under the spender that holds the mark wins again. */
+/**
+ * The outcome of one attempt to spend. A retry under the spender that holds the mark wins again. `tookOverFrom` is the
+ * spender whose pending mark had lapsed: it may have made its record durable before it died.
+ */
 export type Spending =
   | { kind: 'won'; tookOverFrom?: string }
   | { kind: 'lost'; by: string; isFinal: boolean; at: Date }

@@ -118,20 +118,32 @@ interface MarkRow {
   spent_final: boolean;
 }
 
-/** One conditional update decides; whoever does not win reads who did. */
+/**
+ * One conditional update decides; whoever does not win reads who did. The row is locked first, so that the mark it
+ * carried is known to whoever takes it over.
+ */
 export async function spendPayload(
   db: Queryable,
   model: Model,
   idDigest: string,
   { spender, now, leaseUntil }: { spender: string; now: Date; leaseUntil: Date },
 ): Promise<Spending> {
-  const { rowCount } = await db.query(
-    `update oidc_payloads set spent_by = $4, spent_at = $1, lease_until = $5
-     where model = $2 and id_digest = $3 and ${IS_ALIVE}
-       and (spent_by is null or (not spent_final and (spent_by = $4 or lease_until <= $1)))`,
+  const { rows: won } = await db.query<{ held_by: string | null }>(
+    `with held as materialized (
+       select spent_by from oidc_payloads
+       where model = $2 and id_digest = $3 and ${IS_ALIVE}
+         and (spent_by is null or (not spent_final and (spent_by = $4 or lease_until <= $1)))
+       for update
+     )
+     update oidc_payloads p set spent_by = $4, spent_at = $1, lease_until = $5
+     from held where p.model = $2 and p.id_digest = $3
+     returning held.spent_by as held_by`,
     [now, model, idDigest, spender, leaseUntil],
   );
-  if (rowCount > 0) return { kind: 'won' };
+  if (won[0]) {
+    const heldBy = won[0].held_by;
+    return heldBy === null || heldBy === spender ? { kind: 'won' } : { kind: 'won', tookOverFrom: heldBy };
+  }
 
   const { rows } = await db.query<MarkRow>(
     `select spent_by, spent_at, spent_final from oidc_payloads

@@ -41,7 +41,7 @@ redis.call('hset', KEYS[1], 'ended', '1')
 redis.call('pexpire', KEYS[1], ARGV[1])
 return 1`);
 
-/** spender, now, lease until → {'won'} | {'lost', by, at, final} | {'missing'} */
+/** spender, now, lease until → {'won', took over from?} | {'lost', by, at, final} | {'missing'} */
 export const SPEND = script(`
 local body, expires, by, at, lease, final =
   unpack(redis.call('hmget', KEYS[1], 'body', 'expires', 'by', 'at', 'lease', 'final'))
@@ -51,6 +51,7 @@ if by and by ~= ARGV[1] and (final == '1' or tonumber(lease) > now) then return 
 if final ~= '1' then
   redis.call('hset', KEYS[1], 'by', ARGV[1], 'at', ARGV[2], 'lease', ARGV[3], 'final', '0')
 end
+if by and by ~= ARGV[1] then return {'won', by} end
 return {'won'}`);
 
 /** spender */

@@ -168,7 +168,7 @@ export function createRedisStore({
 
 function toSpending(reply: unknown): Spending {
   const [kind, by = '', at = '', final] = reply as string[];
-  if (kind === 'won') return { kind };
+  if (kind === 'won') return by === '' ? { kind } : { kind, tookOverFrom: by };
   if (kind === 'missing') return { kind };
   return { kind: 'lost', by, isFinal: final === '1', at: new Date(Number(at)) };
 }

@@ -112,7 +112,10 @@ describe.each(stores)('spending in $name', ({ open }) => {
       });
       opened.clock.advanceSeconds(1);
       expect(await store.find('AuthorizationCode', id)).not.toHaveProperty('consumed');
-      expect(await store.spend('AuthorizationCode', id, { spender: 'b', ...LEASE })).toEqual({ kind: 'won' });
+      expect(await store.spend('AuthorizationCode', id, { spender: 'b', ...LEASE })).toEqual({
+        kind: 'won',
+        tookOverFrom: 'died',
+      });
 
       await store.confirmSpent('AuthorizationCode', id, 'died');
       await store.releaseSpent('AuthorizationCode', id, 'died');
@@ -165,7 +168,10 @@ describe.each(stores)('spending in $name', ({ open }) => {
       await store.spend('AuthorizationCode', id, { spender: 'a', ...LEASE });
       await store.confirmSpent('AuthorizationCode', id, 'b');
       opened.clock.advanceSeconds(LEASE.leaseSeconds);
-      expect(await store.spend('AuthorizationCode', id, { spender: 'c', ...LEASE })).toEqual({ kind: 'won' });
+      expect(await store.spend('AuthorizationCode', id, { spender: 'c', ...LEASE })).toEqual({
+        kind: 'won',
+        tookOverFrom: 'a',
+      });
     });
   });
 

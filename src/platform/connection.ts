@@ -38,7 +38,7 @@ export async function openConnection(
   });
   const destroy = (): void => {
     isOpen = false;
-    (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
+    dropConnection(client);
   };
   try {
     await client.connect();
@@ -62,4 +62,9 @@ export async function openConnection(
     },
     destroy,
   };
+}
+
+/** Without a word to the server, which may be unable to hear it. */
+export function dropConnection(client: pg.ClientBase): void {
+  (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
 }

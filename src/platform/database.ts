@@ -1,6 +1,7 @@
 import pg from 'pg';
 
-import { openConnection, type Connection } from './connection.ts';
+import { dropConnection, openConnection, type Connection } from './connection.ts';
+import { watchSilence } from './silence.ts';
 
 /** Whatever runs SQL: the pool, or one connection inside a transaction. */
 export interface Queryable {
@@ -32,9 +33,14 @@ export interface DatabaseOptions {
   connectTimeoutMs?: number;
   /** A statement running longer is cancelled by the server; no request waits for ever. */
   statementTimeoutMs?: number;
+  /** After about twice this time without a word from the server nobody waits for it any more. */
+  patienceMs?: number;
   /** Told of errors on idle connections and on the listening one: they are not fatal. */
   onError?: (error: Error) => void;
 }
+
+/** How long a connection may take to say goodbye. */
+const CLOSE_WITHIN_MS = 2_000;
 
 /** A pool of connections to PostgreSQL 15 or later. Connects lazily. */
 export function createDatabase({
@@ -42,6 +48,7 @@ export function createDatabase({
   maxConnections = 10,
   connectTimeoutMs = 5_000,
   statementTimeoutMs = 30_000,
+  patienceMs = 2_500,
   onError = () => {},
 }: DatabaseOptions): Database {
   const settings: pg.ClientConfig = {
@@ -51,23 +58,50 @@ export function createDatabase({
     keepAlive: true,
   };
   const pool = new pg.Pool({ ...settings, max: maxConnections, statement_timeout: statementTimeoutMs });
+  const open = new Set<pg.PoolClient>();
   pool.on('error', onError);
+  pool.on('connect', (client) => open.add(client));
+  pool.on('remove', (client) => open.delete(client));
+  const dropAll = (): void => {
+    for (const client of open) dropConnection(client);
+  };
+
+  const silence = watchSilence({
+    patienceMs,
+    probe: () => ask({ ...settings, connectionTimeoutMillis: patienceMs }, patienceMs),
+    onSilent: (error) => {
+      onError(error);
+      dropAll();
+    },
+  });
+  const acquire = async (): Promise<pg.PoolClient> => {
+    const acquiring = pool.connect();
+    try {
+      return await silence.guard(() => acquiring);
+    } catch (error) {
+      acquiring.then(
+        (client) => client.release(),
+        () => {},
+      );
+      throw error;
+    }
+  };
 
   return {
-    query: async (text, values) => toResult(await pool.query(text, values as unknown[])),
+    query: async (text, values) => toResult(await silence.guard(() => pool.query(text, values as unknown[]))),
     transaction: async (work) => {
-      const client = await pool.connect();
+      const client = await acquire();
+      const query: Queryable['query'] = async (text, values) =>
+        toResult(await silence.guard(() => client.query(text, values as unknown[])));
       let failure: Error | undefined;
       try {
-        await client.query('begin');
-        const result = await work({
-          query: async (text, values) => toResult(await client.query(text, values as unknown[])),
-        });
-        await client.query('commit');
+        await query('begin');
+        const result = await work({ query });
+        await query('commit');
         return result;
       } catch (error) {
         // A connection whose rollback fails is not given back to the pool.
-        await client.query('rollback').catch((rollbackError: Error) => {
+        await query('rollback').catch((rollbackError: Error) => {
           failure = rollbackError;
         });
         throw error;
@@ -79,11 +113,36 @@ export function createDatabase({
     connect: ({ timeoutMs = connectTimeoutMs } = {}) =>
       openConnection({ ...settings, connectionTimeoutMillis: timeoutMs }, onError),
     ping: async () => {
-      await pool.query('select 1');
+      await silence.guard(() => pool.query('select 1'));
     },
     poolUse: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
-    close: () => pool.end(),
+    close: async () => {
+      silence.stop();
+      const timer = setTimeout(dropAll, CLOSE_WITHIN_MS);
+      await pool.end();
+      clearTimeout(timer);
+    },
   };
+}
+
+/** Whether the server says anything at all, a refusal included. @throws when it does not, in time */
+async function ask(settings: pg.ClientConfig, timeoutMs: number): Promise<void> {
+  const client = new pg.Client(settings);
+  client.on('error', () => {});
+  const timer = setTimeout(() => dropConnection(client), timeoutMs);
+  try {
+    await client.connect();
+    await client.query('select 1');
+  } catch (error) {
+    if (!isServersWord(error)) throw error;
+  } finally {
+    clearTimeout(timer);
+    dropConnection(client);
+  }
+}
+
+function isServersWord(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'severity' in error;
 }
 
 function toResult<Row extends object>(result: pg.QueryResult): { rows: Row[]; rowCount: number } {
@@ -142,7 +201,11 @@ async function listen({
     stop: async () => {
       isStopped = true;
       clearTimeout(retry);
-      await client?.end();
+      if (!client) return;
+      const leaving = client;
+      const timer = setTimeout(() => dropConnection(leaving), CLOSE_WITHIN_MS);
+      await leaving.end();
+      clearTimeout(timer);
     },
   };
 }

@@ -72,7 +72,7 @@ export async function runProgram(
 }
 
 /** A port that was free a moment ago. Whoever uses it must be ready to find it taken. */
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

@@ -36,7 +36,7 @@ export function chainHash(previousHash: string, row: ChainedFields): string {
     .digest('base64url');
 }
 
-export function canonicalForm(row: ChainedFields): string {
+function canonicalForm(row: ChainedFields): string {
   return canonicalJson([
     1,
     row.id,

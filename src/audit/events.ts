@@ -14,7 +14,7 @@ const time = z.iso.datetime();
 const words = z.array(text).max(500);
 
 /** What left the server: never the value, only its keyed hash (`AuditLog.fingerprint`). */
-export const issuedSchema = z.strictObject({
+const issuedSchema = z.strictObject({
   kind: z.enum([
     'access_token',
     'refresh_token',
@@ -189,7 +189,7 @@ export type Actor =
 export type AuditOutcome = 'success' | 'failure';
 
 /** One event of one type; `payload` is checked by the compiler and again against the type's schema. */
-export type AuditEventOf<T extends AuditEventType> = {
+type AuditEventOf<T extends AuditEventType> = {
   type: T;
   outcome: AuditOutcome;
   actor?: Actor | undefined;

@@ -19,7 +19,7 @@ export interface Head {
   hash: string;
 }
 
-export interface Facts {
+interface Facts {
   head: Head;
   spent: SpentFact[];
   revoked: RevokedFact[];
@@ -180,7 +180,7 @@ export async function writeAndCommit(
 }
 
 /** Sends the commit right behind the write, and says what can be known of the outcome. */
-export async function commitAfter(connection: Connection, written: Promise<unknown>): Promise<CommitOutcome> {
+async function commitAfter(connection: Connection, written: Promise<unknown>): Promise<CommitOutcome> {
   const [write, commit] = await Promise.allSettled([written, connection.query('commit')]);
   // An answer of the server means that the write failed there, and the commit behind it rolled back.
   if (write.status === 'rejected' && isServerError(write.reason))

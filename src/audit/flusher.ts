@@ -34,14 +34,14 @@ export interface Pending {
   refuse: (error: unknown) => void;
 }
 
-export interface FlushResult {
+interface FlushResult {
   /** Known not to have been written by a transaction that was lost: to be flushed again. */
   again: readonly Pending[];
   /** Set when the database cannot be reached; everything given has been refused, or is refused in time. */
   unavailable?: { error: unknown };
 }
 
-export interface Flusher {
+interface Flusher {
   /** Writes the batches, and links up to `linkLimit` rows that subjects appended. */
   flush: (pending: readonly Pending[], linkLimit: number) => Promise<FlushResult>;
   /** Proves that the head can be locked, and settles what is unknown. @throws when either cannot be done */

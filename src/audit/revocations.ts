@@ -15,7 +15,7 @@ export type Revocation = {
   reason: string;
 };
 
-export interface RevocableSubject {
+interface RevocableSubject {
   grantId?: string | undefined;
   sessionUid?: string | undefined;
   tokenId?: string | undefined;

@@ -8,7 +8,7 @@ export interface EventRow extends ChainedFields {
   personalSalt: string | null;
 }
 
-export interface RowContext {
+interface RowContext {
   requestId?: string | undefined;
   ip?: string | undefined;
   userAgent?: string | undefined;

@@ -34,7 +34,7 @@ export interface UnitOfWork {
 }
 
 /** The part of the log that a unit of work needs. */
-export interface BatchWriter {
+interface BatchWriter {
   write: (batch: Batch) => Promise<void>;
   reportError: (error: unknown, message: string) => void;
 }
@@ -60,7 +60,7 @@ export function runInUnitOfWork<T>(log: BatchWriter, work: (unit: UnitOfWork) =>
   return storage.run(unit, () => work(unit));
 }
 
-export function createUnitOfWork(log: BatchWriter): UnitOfWork {
+function createUnitOfWork(log: BatchWriter): UnitOfWork {
   let gathered = nothing();
   let committing: Promise<void> | undefined;
 

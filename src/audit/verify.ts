@@ -7,7 +7,7 @@ import { FIELDS, toChainedFields, type ChainedColumns } from './row.ts';
 
 const PAGE = 1_000;
 
-export interface VerifyProblem {
+interface VerifyProblem {
   kind: 'altered' | 'personal_altered' | 'missing' | 'reordered' | 'head' | 'checkpoint';
   /** The place in the chain where it shows first. */
   seq: number;

@@ -25,7 +25,7 @@ const SETTLE_AFTER_MS = 25;
 const UNDECIDED_RETRY_MS = 50;
 const UNDECIDED_WAIT_MS = 3_000;
 
-export interface Writer {
+interface Writer {
   /** Resolves when the batch is durable. @throws see errors.ts */
   write: (batch: PreparedBatch) => Promise<void>;
   /** Links what subjects have appended, now. */

@@ -11,21 +11,26 @@ export interface DatabaseProxy {
   /** Lets new connections pass again. */
   restore: () => void;
   /**
-   * At the next commit: `before` it reaches the server, or `after` the server has carried it out but before its answer
-   * is passed on, ends every connection; with `stayCut`, new ones are refused until `restore`.
+   * At the next commit, ends every connection: `before` it reaches the server; `after` the server has carried it out,
+   * but before any answer is passed on; or `answered`, when all but the answer to the commit itself has been passed on.
+   * With `stayCut`, new connections are refused until `restore`.
    */
-  cutAtCommit: (moment: 'before' | 'after', options?: { stayCut?: boolean }) => Promise<void>;
+  cutAtCommit: (moment: Moment, options?: { stayCut?: boolean }) => Promise<void>;
   close: () => Promise<void>;
 }
 
+export type Moment = 'before' | 'after' | 'answered';
+
 /** A simple query, as the protocol frames it: Q, length, text, NUL. */
 const COMMIT = Buffer.from('Q\0\0\0\u000bcommit\0');
+/** CommandComplete: C, length, tag, NUL. */
+const COMMITTED = 'C\0\0\0\u000bCOMMIT\0';
 
 export async function createDatabaseProxy(target: string): Promise<DatabaseProxy> {
   const url = new URL(target);
   const pairs = new Set<{ client: Socket; server: Socket }>();
   let mode: 'open' | 'cut' | 'frozen' = 'open';
-  let armed: { moment: 'before' | 'after'; stayCut: boolean; done: () => void } | undefined;
+  let armed: { moment: Moment; stayCut: boolean; done: () => void } | undefined;
 
   const endAll = (): void => {
     for (const { client, server } of pairs) {
@@ -67,7 +72,10 @@ export async function createDatabaseProxy(target: string): Promise<DatabaseProxy
       if (mode === 'frozen') return;
       if (isCommitting && armed) {
         answer += data.toString('latin1');
-        if (answer.includes('COMMIT\0')) fire();
+        const end = answer.indexOf(COMMITTED);
+        if (end === -1) return;
+        if (armed.moment === 'answered') client.end(Buffer.from(answer.slice(0, end), 'latin1'), fire);
+        else fire();
         return;
       }
       client.write(data);
@@ -78,8 +86,10 @@ export async function createDatabaseProxy(target: string): Promise<DatabaseProxy
     ] as const) {
       socket.on('error', () => {});
       socket.on('close', () => {
+        // A frozen way tells neither end that the other has gone.
+        if (mode === 'frozen') return;
         pairs.delete(pair);
-        if (mode !== 'frozen') other.destroy();
+        other.destroy();
       });
     }
   });

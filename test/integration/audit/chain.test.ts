@@ -76,16 +76,16 @@ describe('one chain for all processes', () => {
 
   it('verifies while others write', async () => {
     await writeRows(20);
-    let isDone = false;
+    const end = new AbortController();
     const writing = (async () => {
-      while (!isDone) await log.write(buildBatch());
+      while (!end.signal.aborted) await log.write(buildBatch());
     })();
     const progress: number[] = [];
     for (let round = 0; round < 5; round++)
       expect(await log.verify({ onProgress: ({ seq }) => progress.push(seq) })).toMatchObject({
         isWhole: true,
       });
-    isDone = true;
+    end.abort();
     await writing;
     expect(progress.at(-1)).toBeGreaterThanOrEqual(20);
   });

@@ -155,16 +155,19 @@ describe('a database that is away', () => {
 });
 
 describe('a connection that is lost at the commit', () => {
-  it('does not show when the commit was carried out and the database can be asked', async () => {
-    const batch = buildBatch({ spent: [buildSpend(uuidv7())] });
-    const cut = proxy.cutAtCommit('after');
-    const writing = log.write(batch);
-    await cut;
-    await writing;
-    expect(await typesOf(batch.requestId)).toEqual(['token.issued']);
-    await expect(log.write(batch)).rejects.toMatchObject({ code: 'credential_spent' });
-    await expectWhole();
-  });
+  it.each(['after', 'answered'] as const)(
+    '(%s) does not show when the database can be asked',
+    async (moment) => {
+      const batch = buildBatch({ spent: [buildSpend(uuidv7())] });
+      const cut = proxy.cutAtCommit(moment);
+      const writing = log.write(batch);
+      await cut;
+      await writing;
+      expect(await typesOf(batch.requestId)).toEqual(['token.issued']);
+      await expect(log.write(batch)).rejects.toMatchObject({ code: 'credential_spent' });
+      await expectWhole();
+    },
+  );
 
   it('does not show when the commit never arrived: the batch is written again, once', async () => {
     const batch = buildBatch({ spent: [buildSpend(uuidv7())] });
@@ -176,8 +179,8 @@ describe('a connection that is lost at the commit', () => {
     await expectWhole();
   });
 
-  it.each(['before', 'after'] as const)(
-    '(cut %s it was carried out) and cannot be made again refuses, and the retry succeeds',
+  it.each(['before', 'after', 'answered'] as const)(
+    '(%s) and cannot be made again refuses, and the retry succeeds',
     async (moment) => {
       const spent = [buildSpend(uuidv7())];
       const batch = buildBatch({ spent });
@@ -194,7 +197,7 @@ describe('a connection that is lost at the commit', () => {
       expect(await typesOf(retry.requestId)).toEqual(['token.issued']);
       // What had become durable without being delivered says so.
       expect(await typesOf(batch.requestId)).toEqual(
-        moment === 'after' ? ['token.issued', 'token.withheld'] : [],
+        moment === 'before' ? [] : ['token.issued', 'token.withheld'],
       );
       await expect(log.write(buildBatch({ spent }))).rejects.toMatchObject({ code: 'credential_spent' });
       await expectWhole();

@@ -1,5 +1,6 @@
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Actor } from '../audit/events.ts';
 import type { LoadResult } from '../config/load.ts';
@@ -13,6 +14,7 @@ import { interruptedBy } from './failure.ts';
 import { note } from './output.ts';
 
 const CONFIG_DIRECTORY = path.join(import.meta.dirname, '..', '..', 'config');
+const CLOSE_TIMEOUT_MS = 5_000;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** What a command works with. */
@@ -22,6 +24,8 @@ export interface Operator {
   subjects: Subjects;
   /** Who it is, for the audit log. */
   by: Actor;
+  /** Aborted when the operator interrupts the command. */
+  signal: AbortSignal;
 }
 
 export async function readConfiguration(): Promise<LoadResult> {
@@ -54,18 +58,17 @@ export async function withOperator(
     const logger = createLogger({ level: 'warn', format: config.log.format, stream });
     const state = await open({ config, logger, openState, interruption });
     try {
+      const { signal } = interruption;
       const subjects = createSubjects({ config, logger, state, hasher: createInlineHasher() });
       try {
-        await Promise.race([work({ config, state, subjects, by: whoAmI() }), interruption.happened]);
+        await Promise.race([work({ config, state, subjects, by: whoAmI(), signal }), interruption.happened]);
+        if (mayChange) await chainEvents(subjects, logger);
       } finally {
-        if (mayChange)
-          await subjects.audit
-            .link()
-            .catch((error: unknown) => logger.warn({ err: error }, 'not chained yet'));
         await subjects.audit.close();
       }
     } finally {
-      await state.close();
+      // What an interrupted command was at does not keep it: connections that are left end with the process.
+      await Promise.race([state.close(), ...(interruption.signal.aborted ? [delay(CLOSE_TIMEOUT_MS)] : [])]);
     }
   } finally {
     interruption.stop();
@@ -95,7 +98,9 @@ async function open({
   openState: (typeof import('../state.ts'))['openState'];
   interruption: Interruption;
 }): Promise<State> {
-  const opening = openState({ config: withoutRedis(config), logger, isCommand: true, onProgress: note });
+  // Only for somebody who watches: to a script, what is on standard error is the failure.
+  const onProgress = process.stderr.isTTY ? note : () => {};
+  const opening = openState({ config: withoutRedis(config), logger, isCommand: true, onProgress });
   try {
     return await Promise.race([opening, interruption.happened]);
   } catch (error) {
@@ -103,6 +108,11 @@ async function open({
     if (config.database.url === undefined) await opening.then((state) => state.close()).catch(() => {});
     throw error;
   }
+}
+
+/** Where it fails the change stands all the same, and the next flush of any server links its event. */
+async function chainEvents({ audit }: Subjects, logger: Logger): Promise<void> {
+  await audit.link().catch((error: unknown) => logger.warn({ err: error }, 'not chained yet'));
 }
 
 function whoAmI(): Actor {
@@ -117,16 +127,24 @@ function whoAmI(): Actor {
 interface Interruption {
   /** Never resolves; rejects with the signal. */
   happened: Promise<never>;
+  /** Aborted at the same moment, for work that can stop by itself. */
+  signal: AbortSignal;
   stop: () => void;
 }
 
 function watchSignals(): Interruption {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {});
-  const onSignal = (signal: NodeJS.Signals): void => reject(interruptedBy(signal));
+  const controller = new AbortController();
+  const onSignal = (signal: NodeJS.Signals): void => {
+    const reason = interruptedBy(signal);
+    controller.abort(reason);
+    reject(reason);
+  };
   for (const signal of SIGNALS) process.on(signal, onSignal);
   return {
     happened: promise,
+    signal: controller.signal,
     stop: () => {
       for (const signal of SIGNALS) process.off(signal, onSignal);
     },

@@ -68,6 +68,7 @@ function lengthOf(text: string | undefined): number {
   return Array.from(text ?? '').length;
 }
 
-async function write(text: string): Promise<void> {
+/** As it is, to standard output. */
+export async function write(text: string): Promise<void> {
   if (!process.stdout.write(text)) await once(process.stdout, 'drain');
 }

@@ -11,6 +11,8 @@ export interface Sealer {
   /** The key that seals now; values sealed by another are due for resealing. */
   currentKeyId: string;
   keyIdOf: (sealed: string) => string;
+  /** Whether values sealed by that key open. */
+  knows: (keyId: string) => boolean;
   /** A 32-byte key for one purpose, derived from the current key (RFC 5869). */
   deriveKey: (purpose: string) => Buffer;
 }
@@ -35,6 +37,7 @@ export function createSealer(keys: readonly SealingKey[]): Sealer {
   return {
     currentKeyId: current.id,
     keyIdOf: (sealed) => parse(sealed).keyId,
+    knows: (keyId) => byId.has(keyId),
     deriveKey: (purpose) => Buffer.from(hkdfSync('sha256', current.key, '', `gatehouse ${purpose}`, 32)),
     seal: (plaintext, context) => {
       const iv = randomBytes(12);

@@ -3,7 +3,7 @@
  * accepted audiences), so a forged `Host` or `X-Forwarded-Host` would end up in them. Here the request is rewritten to
  * what the issuer says, before anybody reads it; what the client claimed is dropped.
  */
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 
 import { clientAddress, type TrustedProxies } from './trusted-proxies.ts';
 
@@ -15,6 +15,7 @@ export function canonicalOrigin(issuer: string, trusted: TrustedProxies): Middle
 
   return async (ctx, next) => {
     const { headers } = ctx.req;
+    dropForeignOrigin(ctx);
     const address = clientAddress(ctx.req, trusted);
     headers.host = host;
     delete headers['forwarded'];
@@ -30,4 +31,14 @@ export function canonicalOrigin(issuer: string, trusted: TrustedProxies): Middle
     }
     await next();
   };
+}
+
+/** RFC 9112 §3.2.2: a request line may hold a whole URL, and Koa then believes its origin before any header. */
+function dropForeignOrigin(ctx: Context): void {
+  const target = ctx.req.url ?? '/';
+  const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '');
+  if (path === target) return;
+  ctx.req.url = path.startsWith('/') ? path : `/${path}`;
+  ctx.originalUrl = ctx.req.url;
+  ctx.request.originalUrl = ctx.req.url;
 }

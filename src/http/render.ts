@@ -7,7 +7,13 @@ import type { AccessDeniedProps, ConsentProps } from './views/access.ts';
 import { renderAccessDenied, renderConsent } from './views/access.ts';
 import type { DemoErrorProps, DemoHomeProps, DemoSessionProps } from './views/demo.ts';
 import { renderDemoError, renderDemoHome, renderDemoSession } from './views/demo.ts';
-import type { ErrorProps, ExpiredProps, NotFoundProps, RetryProps } from './views/errors.ts';
+import type {
+  CookiesDisabledProps,
+  ErrorProps,
+  ExpiredProps,
+  NotFoundProps,
+  RetryProps,
+} from './views/errors.ts';
 import * as errors from './views/errors.ts';
 import type { HomeProps } from './views/home.ts';
 import { renderHome } from './views/home.ts';
@@ -40,7 +46,7 @@ export interface Renderer {
   expired: (props: ExpiredProps) => string;
   busy: (props: RetryProps) => string;
   unavailable: (props: RetryProps) => string;
-  cookiesDisabled: (props: RetryProps) => string;
+  cookiesDisabled: (props: CookiesDisabledProps) => string;
   notFound: (props: NotFoundProps) => string;
   home: (props: HomeProps) => string;
   demoHome: (props: DemoHomeProps) => string;

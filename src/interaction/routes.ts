@@ -58,11 +58,7 @@ function visiting(door: InteractionDoor, step: InteractionStep['name'] | undefin
   return async (ctx: Context & { params: Record<string, string> }): Promise<void> => {
     const uid = ctx.params['uid'] ?? '';
     const found = await door.interactions.find(ctx, uid);
-    if (found.kind === 'expired') return sendExpired(ctx, door);
-    if (found.kind === 'no-cookie') {
-      const props = { requestId: requestIdOf(ctx), retryUrl: ctx.url };
-      return sendPage(ctx, door.renderer.cookiesDisabled(props), 400);
-    }
+    if (found.kind !== 'found') return sendDeadEnd(ctx, door, found.kind);
     const { interaction } = found;
     const query = new URLSearchParams({ client_id: interaction.client.clientId });
     const at = (path = ''): string => `${door.issuerPath}/interaction/${uid}${path}?${query.toString()}`;
@@ -71,15 +67,17 @@ function visiting(door: InteractionDoor, step: InteractionStep['name'] | undefin
   };
 }
 
-async function sendExpired(ctx: Context, door: InteractionDoor): Promise<void> {
+/** With a link back to the application, for only there the sign-in can begin again. */
+async function sendDeadEnd(ctx: Context, door: InteractionDoor, kind: 'expired' | 'no-cookie'): Promise<void> {
   const { client_id: clientId } = ctx.query;
   const client =
     typeof clientId === 'string' && clientId !== '' ? await door.findClient(clientId) : undefined;
   const url = client?.initiateLoginUri ?? client?.clientUri;
-  const html = door.renderer.expired({
-    lifetimeSeconds: door.interactionTtlSeconds,
+  const props = {
     requestId: requestIdOf(ctx),
     ...(client && url ? { client: { name: client.name, url } } : {}),
-  });
-  sendPage(ctx, html, 410);
+  };
+  if (kind === 'no-cookie') return sendPage(ctx, door.renderer.cookiesDisabled(props), 400);
+  const { interactionTtlSeconds: lifetimeSeconds } = door;
+  return sendPage(ctx, door.renderer.expired({ lifetimeSeconds, ...props }), 410);
 }

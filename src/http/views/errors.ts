@@ -32,6 +32,12 @@ export interface RetryProps {
   requestId?: string | undefined;
 }
 
+export interface CookiesDisabledProps {
+  /** Where the sign-in can begin again: here it cannot, for the cookie came with the first redirect. */
+  client?: { name: string; url: string } | undefined;
+  requestId?: string | undefined;
+}
+
 export interface NotFoundProps {
   homeUrl?: string | undefined;
   requestId?: string | undefined;
@@ -76,13 +82,16 @@ export function renderUnavailable(renderPage: RenderPage, props: RetryProps): st
   });
 }
 
-export function renderCookiesDisabled(renderPage: RenderPage, props: RetryProps): string {
+export function renderCookiesDisabled(
+  renderPage: RenderPage,
+  { client, requestId }: CookiesDisabledProps,
+): string {
   return renderError(renderPage, {
     title: 'Your browser did not keep our cookie',
     lead: 'Signing in needs one, to know that each step comes from you.',
-    advice: 'Allow cookies for this site in your browser’s settings, or leave private browsing, then try again.',
-    action: retryLink(props),
-    requestId: props.requestId,
+    advice: `Allow cookies for this site in your browser’s settings, or leave private browsing. Then go back to ${client?.name ?? 'the app'} and start again.`,
+    action: client && { href: client.url, label: `Back to ${client.name}` },
+    requestId,
   });
 }
 

@@ -227,6 +227,19 @@ describe('a sign-out', () => {
     expect(visits.map(({ path }) => path)).toContain('/revoke');
     expect(textOf(await browser.open(ledger))).toContain('Welcome to Ledger');
   });
+
+  it('is told of only where the issuer brings back its state', async () => {
+    const browser = createWebBrowser();
+    await signIn(browser);
+    const response = await browser.request(`${ledger}sign-out`, { method: 'POST' });
+    const state = new URL(response.headers.get('location') ?? '').searchParams.get('state') ?? '';
+    const back = [`state=forged`, '', `state=${state}`, `state=${state}`];
+    const told = [];
+    for (const query of back) {
+      told.push(textOf(await browser.open(`${ledger}signed-out?${query}`)).includes('You are signed out'));
+    }
+    expect(told).toEqual([false, false, true, false]);
+  });
 });
 
 describe('a refusal', () => {

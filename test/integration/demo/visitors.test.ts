@@ -14,19 +14,23 @@ afterEach(() => {
 });
 
 /** Tells the id of whoever comes; meets them at `/meet`. */
-function serve(maxVisitors: number): string {
+async function serve(maxVisitors: number): Promise<string> {
   const visitors = createVisitors({ cookieName: 'demo', maxVisitors });
   const app = new Koa();
   app.use((ctx) => {
     ctx.body = (ctx.path === '/meet' ? visitors.meet(ctx) : visitors.find(ctx))?.id ?? 'nobody';
   });
-  server = app.listen(0, '127.0.0.1');
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const listening = app.listen(0, '127.0.0.1');
+  server = listening;
+  await new Promise((resolve) => {
+    listening.once('listening', resolve);
+  });
+  return `http://127.0.0.1:${(listening.address() as AddressInfo).port}`;
 }
 
 describe('the visitors of an application', () => {
   it('are bounded: who was away longest is forgotten', async () => {
-    const origin = serve(3);
+    const origin = await serve(3);
     const browsers = Array.from({ length: 4 }, () => createWebBrowser());
     const [first] = browsers;
     for (const browser of browsers.slice(0, 3)) await browser.request(`${origin}/meet`);

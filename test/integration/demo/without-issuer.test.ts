@@ -133,8 +133,8 @@ describe('an issuer that is not there', () => {
   it('is asked again at the next try', async () => {
     const broken = await listen((_, response) => response.writeHead(500).end('no'));
     const page = await createWebBrowser().open(`${ledger}/login`);
-    expect([page.status, textOf(page)]).toEqual([503, expect.stringContaining('cannot answer now')]);
     await close(broken);
+    expect([page.status, textOf(page)]).toEqual([503, expect.stringContaining('cannot answer now')]);
 
     const issuer = `http://localhost:${issuerPort}`;
     const metadata = { issuer, authorization_endpoint: `${issuer}/authorize` };
@@ -142,8 +142,8 @@ describe('an issuer that is not there', () => {
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(metadata)),
     );
     const response = await createWebBrowser().request(`${ledger}/login`);
-    expect(response.headers.get('location')).toMatch(`${issuer}/authorize?`);
     await close(working);
+    expect(response.headers.get('location')).toContain(`${issuer}/authorize?`);
   });
 });
 

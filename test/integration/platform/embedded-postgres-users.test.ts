@@ -94,7 +94,9 @@ asRoot('as root', () => {
       const both = await Promise.all([startEmbeddedPostgres(options), startEmbeddedPostgres(options)]);
       expect(both[0]?.connection).toEqual(both[1]?.connection);
       await Promise.all(both.map((embedded) => embedded.stop()));
-      expect(await readdir(shared)).toHaveLength(1);
+      // Beside it may be a copy of the programs, where the clone too is one that only root may enter.
+      const databases = (await readdir(shared)).filter((name) => name.startsWith('database-'));
+      expect(databases).toHaveLength(1);
     } finally {
       await closed.remove();
     }
@@ -108,7 +110,10 @@ asRoot('as root', () => {
           dataDir: path.join(closed.path, 'data'),
           sharedDirectories: [path.join(closed.path, 'shared')],
         }),
-      ).rejects.toMatchObject({ code: 'data_directory_unreachable' });
+      ).rejects.toMatchObject({
+        // The programs come first, where the clone too is one that only root may enter.
+        code: expect.stringMatching(/^(?:data_directory_unreachable|embedded_postgres_unusable)$/),
+      });
     } finally {
       await closed.remove();
     }

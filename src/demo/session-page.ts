@@ -29,7 +29,8 @@ export function sessionProps(
     refresh: refreshToken === undefined ? undefined : { action: '/refresh' },
     stepUp: acr === TWO_FACTORS ? undefined : { action: '/step-up' },
     signOut: { action: '/sign-out' },
-    other: { href: other.clientUri, label: other.name },
+    // Straight to its sign-in, which needs no question now.
+    other: { href: other.initiateLoginUri, label: other.name },
   };
 }
 

@@ -131,6 +131,13 @@ describe('a sign-in', () => {
     expect(shownJson(page)[0]).toMatchObject({ sub: person.account.sub, aud: 'demo-atlas' });
   });
 
+  it('of the second application is one link away from the first', async () => {
+    const { browser, page, person } = await signedIn(ledger);
+    expect(page.html).toContain(`href="${atlas}login"`);
+    const second = await browser.open(`${atlas}login`);
+    expect(shownJson(second)[0]).toMatchObject({ sub: person.account.sub, aud: 'demo-atlas' });
+  });
+
   it('can be started elsewhere, for this issuer', async () => {
     const { browser } = await signedIn(ledger);
     const page = await browser.open(`${atlas}login?iss=${encodeURIComponent(server.issuer)}`);

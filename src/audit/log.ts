@@ -7,6 +7,7 @@ import { ensurePartitions } from './partitions.ts';
 import { exportEvents, listEvents, type AuditFilter, type AuditPage, type AuditRecord } from './query.ts';
 import type { Revocation } from './revocations.ts';
 import { verifyChain, type VerifyOptions, type VerifyResult } from './verify.ts';
+import { createUndoQueue } from './undo-queue.ts';
 import { createWriter } from './writer.ts';
 
 /*
@@ -47,6 +48,10 @@ export interface AuditLog {
   verify: (options?: VerifyOptions) => Promise<VerifyResult>;
   /** Links what subjects have appended so far. Happens by itself each second. */
   link: () => Promise<void>;
+  /** Takes back what a refused request did elsewhere, as soon as that is possible again (undo-queue.ts). */
+  undoLater: (work: () => Promise<void>) => void;
+  /** Tries at once what waits to be undone. Never throws. */
+  undoNow: () => Promise<void>;
   /** For failures that must not reach the client, such as a step after the commit. */
   reportError: (error: unknown, message: string) => void;
   /** Writes what is under way, then stops. Afterwards every batch is refused. */
@@ -80,6 +85,7 @@ export function createAuditLog({
   onRevoked,
 }: AuditLogOptions): AuditLog {
   const reportError = (error: unknown, message: string): void => logger?.error({ err: error }, message);
+  const undo = createUndoQueue({ reportError });
   const writer = createWriter({
     db,
     clock,
@@ -112,10 +118,13 @@ export function createAuditLog({
     export: (filter) => exportEvents(db, filter),
     verify: (options) => verifyChain(db, options),
     link: writer.link,
+    undoLater: undo.add,
+    undoNow: undo.retry,
     reportError,
     close: async () => {
       clearTimeout(first);
       clearInterval(later);
+      await undo.close();
       await writer.close();
     },
   };

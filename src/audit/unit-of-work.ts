@@ -19,7 +19,7 @@ export interface UnitOfWork {
   requireLive: (subject: LiveSubject) => void;
   /** After the record is durable, before the response leaves, in the order given. A failure is reported, not thrown. */
   onCommit: (work: () => Promise<void>) => void;
-  /** The record was not written: undo, latest first. A failure is reported, not thrown. */
+  /** The record was not written: undo, latest first. What fails is tried again later, so it must be idempotent. */
   onRollback: (work: () => Promise<void>) => void;
   /**
    * Writes what was gathered since the last commit; does nothing when that is nothing. Afterwards the unit of work is
@@ -36,6 +36,7 @@ export interface UnitOfWork {
 /** The part of the log that a unit of work needs. */
 interface BatchWriter {
   write: (batch: Batch) => Promise<void>;
+  undoLater: (work: () => Promise<void>) => void;
   reportError: (error: unknown, message: string) => void;
 }
 
@@ -70,18 +71,26 @@ function createUnitOfWork(log: BatchWriter): UnitOfWork {
     gathered.revocations.length === 0 &&
     gathered.requireLive.length === 0;
 
-  const runAll = async (works: readonly (() => Promise<void>)[], message: string): Promise<void> => {
-    for (const work of works) {
+  const runAfterCommit = async ({ onCommit }: Gathered): Promise<void> => {
+    for (const work of onCommit) {
       try {
         await work();
       } catch (error) {
-        log.reportError(error, message);
+        log.reportError(error, 'A step that follows a durable record failed');
       }
     }
   };
 
-  const undo = ({ onRollback }: Gathered): Promise<void> =>
-    runAll(onRollback.toReversed(), 'Undoing what could not be recorded failed');
+  const undo = async ({ onRollback }: Gathered): Promise<void> => {
+    for (const work of onRollback.toReversed()) {
+      try {
+        await work();
+      } catch (error) {
+        log.reportError(error, 'Undoing what could not be recorded failed and is tried again');
+        log.undoLater(work);
+      }
+    }
+  };
 
   const commitOnce = async (): Promise<void> => {
     const batch = gathered;
@@ -105,7 +114,7 @@ function createUnitOfWork(log: BatchWriter): UnitOfWork {
         throw error;
       }
     }
-    await runAll(batch.onCommit, 'A step that follows a durable record failed');
+    await runAfterCommit(batch);
   };
 
   const tellConflict = (batch: Gathered, lost: Spend): void => {

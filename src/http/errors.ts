@@ -29,7 +29,8 @@ export function errorResponses({ renderer, logger }: { renderer: Renderer; logge
 
 function toAppError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;
-  if (isDatabaseUnavailable(thrown) || isRedisUnavailable(thrown)) {
+  const { cause } = thrown instanceof Object ? (thrown as { cause?: unknown }) : {};
+  if ([thrown, cause].some((fault) => isDatabaseUnavailable(fault) || isRedisUnavailable(fault))) {
     return new AppError('temporarily_unavailable', 503, 'The service cannot answer now. Try again shortly.', {
       cause: thrown,
       retryAfterSeconds: 2,
@@ -40,6 +41,7 @@ function toAppError(thrown: unknown): AppError {
 
 function answer(ctx: Context, error: AppError, renderer: Renderer): void {
   ctx.status = error.status;
+  ctx.remove('Location');
   ctx.set('Cache-Control', 'no-store');
   if (error.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(error.retryAfterSeconds));
   if (ctx.accepts('json', 'html') === 'html') {

@@ -16,18 +16,14 @@ import { isRevokedConflict, isSpendConflict } from '../audit/errors.ts';
 import type { RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
-import { isDatabaseUnavailable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
 import { digest, randomToken } from '../platform/ids.ts';
-import { isRedisUnavailable } from '../platform/redis.ts';
-import { HonestRetry, temporarilyUnavailable } from './errors.ts';
-import { refreshAnswerKey, rememberRefresh } from './refresh-answers.ts';
+import { HonestRetry, orTemporarilyUnavailable, temporarilyUnavailable } from './errors.ts';
+import { inheritAnswer, LEASE_SECONDS, refreshAnswerKey, rememberRefresh } from './refresh-answers.ts';
 import { createSessionSaving } from './session-saving.ts';
 import type { Model, OidcStore, StoredPayload } from './store/port.ts';
 import { mayBe } from './token-ids.ts';
 
-/** A pending mark of a process that died is taken over after this long. Longer than any commit may take. */
-const LEASE_SECONDS = 15;
 /** How often a retry looks whether the first request has its answer. */
 const PENDING_POLL_MS = 25;
 
@@ -37,6 +33,8 @@ export interface AdapterDependencies {
   clock: Clock;
   /** How long a spent refresh token is answered with the same successor. */
   retryWindowSeconds: number;
+  /** How long a request may wait for another one that spends the same. */
+  commitTimeoutMs: number;
   /** Of what is issued, for its record (see audit/). */
   fingerprint: (secret: string) => string;
   /** The longest life of anything under a grant: for how long its revocation is remembered. */
@@ -50,7 +48,15 @@ export function createAdapterFactory(dependencies: AdapterDependencies): (name: 
 
 function createAdapter(
   model: Model,
-  { store, revocations, clock, retryWindowSeconds, fingerprint, longestGrantSeconds }: AdapterDependencies,
+  {
+    store,
+    revocations,
+    clock,
+    retryWindowSeconds,
+    commitTimeoutMs,
+    fingerprint,
+    longestGrantSeconds,
+  }: AdapterDependencies,
 ): Adapter {
   const sessions = createSessionSaving(store);
   const afterCommit = async (work: () => Promise<void>): Promise<void> => {
@@ -83,32 +89,55 @@ function createAdapter(
     const payload = await store.find(model, id);
     const unit = requireUnit();
     const spender = randomToken(16);
+    let tookOverFrom: string | undefined;
+    let wasSpentBefore = false;
+    // Before the mark: a store that falls silent may set it after we have given up.
+    unit.onRollback(async () => {
+      // The attempt that was taken over had been recorded: its answer is that of everybody who asks within the window.
+      const isInherited =
+        wasSpentBefore &&
+        tookOverFrom !== undefined &&
+        (await inheritAnswer(store, {
+          refreshToken: id,
+          from: tookOverFrom,
+          to: spender,
+          retryWindowSeconds,
+        }));
+      await (isInherited ? store.confirmSpent(model, id, spender) : store.releaseSpent(model, id, spender));
+    });
     const spent = await spendOrWait(id, spender);
     if (spent.kind === 'missing') throw new errors.InvalidGrant('not found when it was to be spent');
     if (spent.kind === 'lost') return refuseSpent(id, payload, spent);
 
-    unit.onRollback(() => store.releaseSpent(model, id, spender));
+    tookOverFrom = spent.tookOverFrom;
     unit.onCommit(() => store.confirmSpent(model, id, spender));
     unit.spend({
       kind: model,
       digest: digest(model, id),
       expiresAt: new Date(Number(payload?.['exp'] ?? epochSeconds(clock) + longestGrantSeconds) * 1000),
       ...optional('grantId', payload?.['grantId']),
+      onConflict: () => {
+        wasSpentBefore = true;
+      },
     });
     const { ctx } = Provider;
     if (model === 'RefreshToken' && ctx) {
-      rememberRefresh(ctx, { refreshToken: id, spender, ...optional('tookOverFrom', spent.tookOverFrom) });
+      rememberRefresh(ctx, { refreshToken: id, spender, ...optional('tookOverFrom', tookOverFrom) });
     }
     return undefined;
   };
 
-  /** A refresh token whose first request is still under way is worth waiting for: its answer is ours too. */
+  /**
+   * While the first request is still under way nobody knows whether there is a successor: it may be withheld yet, and
+   * then the credential is good. So this one waits, and is told to come again where that takes too long.
+   */
   const spendOrWait = async (id: string, spender: string): ReturnType<OidcStore['spend']> => {
-    const deadline = Date.now() + LEASE_SECONDS * 1000;
+    const deadline = Date.now() + commitTimeoutMs;
     for (;;) {
       const outcome = await store.spend(model, id, { spender, leaseSeconds: LEASE_SECONDS });
-      const mayWait = model === 'RefreshToken' && outcome.kind === 'lost' && !outcome.isFinal;
-      if (!mayWait || Date.now() > deadline) return outcome;
+      if (outcome.kind !== 'lost' || outcome.isFinal) return outcome;
+      if (Date.now() > deadline)
+        throw temporarilyUnavailable(new Error(`another request spends this ${model}`));
       await new Promise((resolve) => setTimeout(resolve, PENDING_POLL_MS));
     }
   };
@@ -132,7 +161,7 @@ function createAdapter(
   return translateUnavailable({
     upsert: async (id, payload, expiresIn: number | undefined) => {
       if (model === 'Session' && expiresIn !== undefined) return sessions.save(id, payload, expiresIn);
-      await store.upsert(model, id, payload as StoredPayload, expiresIn);
+      await store.upsert(model, id, withAuthority(model, payload), expiresIn);
       if (isIssued(model)) currentUnitOfWork()?.onRollback(() => store.destroy(model, id));
       // The authorization endpoint answers by a redirect that only the library can write: its record is made here,
       // before the code leaves, so that a failure becomes an error redirect of the right response mode.
@@ -157,7 +186,7 @@ function createAdapter(
     consume: (id) => spend(id),
     destroy: async (id) => {
       if (model === 'Grant') {
-        revokeGrant(id, 'revoked');
+        revokeGrant(id, Provider.ctx?.oidc.route ?? 'revoked');
         return;
       }
       if (model === 'Session' && sessions.isReplaced(id)) return;
@@ -172,12 +201,9 @@ function createAdapter(
       }
       await afterCommit(() => store.destroy(model, id));
     },
-    revokeByGrantId: async (grantId) => {
-      // RFC 7009 §2.1 leaves it open whether revoking an access token ends its siblings. Here it does not: only the
-      // token that was named dies. Revoking the refresh token ends the grant.
-      if (Provider.ctx?.oidc.route === 'revocation' && Provider.ctx.oidc.entities.AccessToken) return;
-      revokeGrant(grantId, Provider.ctx?.oidc.route ?? 'revoked');
-    },
+    // The library follows this by destroying the grant, which takes everything under it along; except where an access
+    // token was revoked (`revokeGrantPolicy`), and then its siblings stay (RFC 7009 §2.1 leaves that open).
+    revokeByGrantId: async () => {},
   });
 }
 
@@ -239,7 +265,7 @@ function recordReplay(model: Model, payload: StoredPayload | undefined): void {
   });
 }
 
-/** Faults of a store that is away become `temporarily_unavailable`, so that clients retry instead of giving up. */
+/** Faults of a store that is away, in the words that the library knows. */
 function translateUnavailable(adapter: Adapter): Adapter {
   const translated: Record<string, unknown> = {};
   for (const [name, operation] of Object.entries(adapter) as [
@@ -248,9 +274,8 @@ function translateUnavailable(adapter: Adapter): Adapter {
   ][]) {
     translated[name] = async (...args: unknown[]) => {
       try {
-        return await operation(...args);
+        return await orTemporarilyUnavailable(() => operation(...args));
       } catch (error) {
-        if (isDatabaseUnavailable(error) || isRedisUnavailable(error)) throw temporarilyUnavailable(error);
         // Revoked between our look and our write.
         if (error instanceof AppError && error.code === 'grant_ended')
           throw new errors.InvalidGrant('grant ended');
@@ -278,14 +303,25 @@ function isIssued(model: Model): boolean {
 }
 
 /**
- * A refresh token is never *shown* as spent: the library would revoke its family before anybody could tell an honest
- * retry from theft. `consume` is the judge, and rotation always asks it.
+ * Where it is about to be spent nothing is *shown* as spent: the library would end the family before anybody could tell
+ * an honest retry from theft, and a request under way from one that is done. `consume` is the judge, and always asked.
  */
 function asFound(model: Model, payload: StoredPayload): AdapterPayload {
-  if (model !== 'RefreshToken') return payload as AdapterPayload;
   const { consumed, ...rest } = payload;
-  const isRefreshing = Provider.ctx?.oidc.route === 'token';
-  return (isRefreshing || consumed === undefined ? rest : payload) as AdapterPayload;
+  const isAboutToBeSpent = model === 'PushedAuthorizationRequest' || Provider.ctx?.oidc.route === 'token';
+  return (isAboutToBeSpent || consumed === undefined ? rest : payload) as AdapterPayload;
+}
+
+/**
+ * An access token's own time says when it was issued, not when the person signed in, and the revocation of an account
+ * that was under way at that moment carries an earlier one. So it takes the time of the sign-in along, as codes and
+ * refresh tokens do by themselves. The library drops what it does not know.
+ */
+function withAuthority(model: Model, payload: AdapterPayload): StoredPayload {
+  if (model !== 'AccessToken') return payload;
+  const { AuthorizationCode, RefreshToken } = Provider.ctx?.oidc.entities ?? {};
+  const { authTime } = (AuthorizationCode ?? RefreshToken ?? {}) as { authTime?: number };
+  return { ...payload, ...(authTime === undefined ? {} : { authTime }) };
 }
 
 function sessionUidOf(model: Model, payload: StoredPayload): unknown {
@@ -293,9 +329,9 @@ function sessionUidOf(model: Model, payload: StoredPayload): unknown {
   return payload['expiresWithSession'] ? payload['sessionUid'] : undefined;
 }
 
-/** When the authority behind a payload was given: a session at its login, a token when it was issued. */
+/** When the authority behind a payload was given: at the sign-in, where there was one, else when it was issued. */
 function issuedAtSeconds(payload: StoredPayload, clock: Clock): number {
-  return Number(payload['loginTs'] ?? payload['iat'] ?? epochSeconds(clock));
+  return Number(payload['loginTs'] ?? payload['authTime'] ?? payload['iat'] ?? epochSeconds(clock));
 }
 
 function optional<K extends string>(key: K, value: unknown): { [key in K]?: string } {

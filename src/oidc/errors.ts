@@ -1,5 +1,9 @@
 import { errors } from 'oidc-provider';
 
+import { isDatabaseUnavailable } from '../platform/database.ts';
+import { AppError } from '../platform/errors.ts';
+import { isRedisUnavailable } from '../platform/redis.ts';
+
 /** What a client that should try again is told (RFC 6749 §4.1.2.1); at the authorization endpoint as a redirect. */
 export function temporarilyUnavailable(cause: unknown): errors.CustomOIDCProviderError {
   const error = new errors.CustomOIDCProviderError(
@@ -8,6 +12,30 @@ export function temporarilyUnavailable(cause: unknown): errors.CustomOIDCProvide
   );
   error.cause = cause;
   return error;
+}
+
+/** Whether the fault passes by itself: something that we lean on cannot be reached, or says that it is busy. */
+export function isUnavailable(error: unknown): boolean {
+  return (
+    isDatabaseUnavailable(error) ||
+    isRedisUnavailable(error) ||
+    (error instanceof AppError && error.status === 503) ||
+    (error instanceof errors.OIDCProviderError && error.error === 'temporarily_unavailable')
+  );
+}
+
+/**
+ * The work of one of the library's callbacks, which takes every fault that it does not know for a `server_error`: what
+ * passes by itself is told as `temporarily_unavailable`, so that clients retry instead of giving up.
+ */
+export async function orTemporarilyUnavailable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isUnavailable(error) && !(error instanceof errors.OIDCProviderError))
+      throw temporarilyUnavailable(error);
+    throw error;
+  }
 }
 
 /** Seconds that a client should wait before it tries again after `temporarily_unavailable` (RFC 9110 §10.2.3). */

@@ -72,7 +72,7 @@ export function createEventRecorder(settings: EventSettings): EventRecorder {
         );
       }
       provider.on('end_session.success', (ctx) => recordSignOut(ctx, settings));
-      provider.on('server_error', (ctx, error) => recordFault(ctx, error, failures, settings));
+      provider.on('server_error', (ctx, error) => noteFault(ctx, error, failures, settings));
     },
   };
 }
@@ -124,6 +124,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant }: Event
   const source = (entities.AuthorizationCode ?? entities.RotatedRefreshToken ?? entities.RefreshToken) as
     | {
         iat?: number;
+        authTime?: number;
         accountId?: string;
         grantId?: string;
         sessionUid?: string;
@@ -135,7 +136,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant }: Event
       ...(source.grantId ? { grantId: source.grantId } : {}),
       ...(source.expiresWithSession && source.sessionUid ? { sessionUid: source.sessionUid } : {}),
       ...(source.accountId ? { accountId: source.accountId } : {}),
-      issuedAt: new Date((source.iat ?? 0) * 1000),
+      issuedAt: new Date((source.authTime ?? source.iat ?? 0) * 1000),
     });
   }
   unit?.record({
@@ -216,7 +217,7 @@ function recordSignOut(ctx: KoaContextWithOIDC, { clock, sessionTtlSeconds }: Ev
   });
 }
 
-function recordFault(
+function noteFault(
   ctx: KoaContextWithOIDC,
   error: Error,
   failures: WeakMap<object, unknown>,
@@ -224,12 +225,16 @@ function recordFault(
 ): void {
   failures.set(ctx.req, error);
   logger.error({ err: error, route: ctx.oidc?.route }, 'request failed with a fault');
-  currentUnitOfWork()?.record({
+}
+
+/** Recorded by the record keeper, once everything else that the request gathered has been given up. */
+export function faultEvent(ctx: KoaContextWithOIDC, error: Error): AuditEvent {
+  return {
     type: 'server.error',
     outcome: 'failure',
     ...subjectOf(ctx),
-    payload: { error: error.name, route: ctx.oidc?.route ?? 'unknown' },
-  });
+    payload: { error: error.name, route: ctx.oidc.route },
+  };
 }
 
 /** What the library does without an event, told from its finished answer. */

@@ -3,6 +3,7 @@ import type { AccountClaims, FindAccount } from 'oidc-provider';
 import type { Account, AccountService } from '../accounts/account.ts';
 import { accountClaims } from '../accounts/claims.ts';
 import type { RbacService } from '../rbac/role.ts';
+import { orTemporarilyUnavailable } from './errors.ts';
 
 /** What the rest of this folder reads from `ctx.oidc.account` beyond what the library does. */
 export interface ProviderAccount {
@@ -24,7 +25,7 @@ export function createFindAccount({
   rbac: RbacService;
 }): FindAccount {
   return async (_ctx, sub) => {
-    const account = await accounts.findBySub(sub);
+    const account = await orTemporarilyUnavailable(() => accounts.findBySub(sub));
     if (!account || account.disabledAt) return undefined;
     return present(account, rbac) as unknown as ReturnType<FindAccount>;
   };
@@ -32,7 +33,8 @@ export function createFindAccount({
 
 function present(account: Account, rbac: RbacService): ProviderAccount {
   let roles: ReturnType<ProviderAccount['roles']> | undefined;
-  const rolesOnce = (): ReturnType<ProviderAccount['roles']> => (roles ??= rbac.rolesOf(account.id));
+  const rolesOnce = (): ReturnType<ProviderAccount['roles']> =>
+    (roles ??= orTemporarilyUnavailable(() => rbac.rolesOf(account.id)));
   return {
     accountId: account.sub,
     id: account.id,

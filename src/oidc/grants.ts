@@ -10,6 +10,7 @@ import type { Client } from '../clients/client.ts';
 import type { Queryable } from '../platform/database.ts';
 import { digest } from '../platform/ids.ts';
 import { findConsent } from './consents.ts';
+import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
 
 export interface GrantDependencies {
@@ -84,6 +85,8 @@ async function unquestionedScopes(
 ): Promise<string[]> {
   if (client.consent === 'never') return requested;
   if (client.consent === 'always') return [];
-  const consent = await findConsent(db, { accountId: account.id, clientId: client.clientId });
+  const consent = await orTemporarilyUnavailable(() =>
+    findConsent(db, { accountId: account.id, clientId: client.clientId }),
+  );
   return requested.filter((scope) => consent?.scopes.includes(scope));
 }

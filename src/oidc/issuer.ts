@@ -33,6 +33,7 @@ export interface IssuerDependencies {
   issuer: string;
   ttl: Lifetimes;
   retryWindowSeconds: number;
+  commitTimeoutMs: number;
   isMfaRequired: boolean;
   mayRecordIntrospection: boolean;
   mayRecordUserinfo: boolean;
@@ -45,6 +46,7 @@ export interface IssuerDependencies {
   store: OidcStore;
   revocations: RevocationList;
   fingerprint: (secret: string) => string;
+  undoNow: () => Promise<void>;
   clock: Clock;
   logger: Logger;
   pages: ProviderPages & Pick<RecordKeeping, 'renderUnavailable'>;
@@ -76,6 +78,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     store,
     clock,
     events,
+    undoNow: dependencies.undoNow,
     retryWindowSeconds: dependencies.retryWindowSeconds,
     longestGrantSeconds: grantSeconds,
     renderUnavailable: pages.renderUnavailable,
@@ -102,6 +105,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
           clock,
           fingerprint,
           retryWindowSeconds: dependencies.retryWindowSeconds,
+          commitTimeoutMs: dependencies.commitTimeoutMs,
           longestGrantSeconds: grantSeconds,
         }),
         policy: createPolicy({

@@ -7,6 +7,7 @@ import { interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider';
 
 import type { FactorService } from '../accounts/factors.ts';
 import type { Client } from '../clients/client.ts';
+import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
 import { type SecondFactorReason, secondFactorDue } from './requirements.ts';
 
@@ -58,7 +59,7 @@ function mfaPrompt(dependencies: PolicyDependencies): InstanceType<typeof Prompt
     return secondFactorDue({
       acr: ctx.oidc.session?.acr,
       acrValues: ((ctx.oidc.params?.['acr_values'] as string | undefined) ?? '').split(' ').filter(Boolean),
-      isEnrolled: await dependencies.factors.hasTotp(account.id),
+      isEnrolled: await orTemporarilyUnavailable(() => dependencies.factors.hasTotp(account.id)),
       clientRequires: clientFor(ctx, dependencies).requireMfa,
       accountRequires: dependencies.isMfaRequired || roles.some(({ requiresMfa }) => requiresMfa),
     });

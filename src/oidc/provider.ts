@@ -11,6 +11,7 @@ import type { Client } from '../clients/client.ts';
 import { toMetadata } from '../clients/metadata.ts';
 import type { ClientService } from '../clients/service.ts';
 import { digest, randomToken } from '../platform/ids.ts';
+import { orTemporarilyUnavailable } from './errors.ts';
 import type { EventRecorder } from './events.ts';
 import { type RecordKeeping, recordBeforeResponse } from './record-before-response.ts';
 import { applyRoleClaims } from './role-claims.ts';
@@ -63,7 +64,10 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
 function findClientsBy(provider: Provider, clients: ClientService, clientOf: ClientIndex): void {
   const made = new WeakMap<Client, InstanceType<typeof provider.Client>>();
   provider.Client.find = async (id: string) => {
-    const client = typeof id === 'string' && id !== '' ? await clients.find(id) : undefined;
+    const client =
+      typeof id === 'string' && id !== ''
+        ? await orTemporarilyUnavailable(() => clients.find(id))
+        : undefined;
     if (!client) return undefined;
     let providerClient = made.get(client);
     if (!providerClient) {
@@ -94,9 +98,10 @@ function markReplaysOnce(provider: Provider, store: OidcStore): void {
     const key = digest('replay', iss, jti);
     const spender = randomToken(16);
     const ttlSeconds = Math.max(1, Math.ceil(exp - Date.now() / 1000));
-    if (!(await store.markOnce(key, spender, ttlSeconds))) return false;
     const unit = currentUnitOfWork();
+    // Before the mark: a store that falls silent may set it after we have given up.
     unit?.onRollback(() => store.unmark(key, spender));
+    if (!(await orTemporarilyUnavailable(() => store.markOnce(key, spender, ttlSeconds)))) return false;
     unit?.spend({
       kind: isClientAssertion(jti) ? 'client_assertion' : 'dpop_proof',
       digest: key,

@@ -10,9 +10,16 @@ import { isAuditUnavailable, isRevokedConflict, isSpendConflict } from '../audit
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { AppError } from '../platform/errors.ts';
-import { HonestRetry, RETRY_AFTER_SECONDS } from './errors.ts';
-import { recordSilentRoutes, recordRetry, type EventRecorder } from './events.ts';
-import { openRefreshAnswer, refreshAnswerKey, sealRefreshAnswer, wonRefresh } from './refresh-answers.ts';
+import { HonestRetry, isUnavailable, RETRY_AFTER_SECONDS } from './errors.ts';
+import { faultEvent, recordSilentRoutes, recordRetry, type EventRecorder } from './events.ts';
+import {
+  keepAnswer,
+  openRefreshAnswer,
+  refreshAnswerKey,
+  sealRefreshAnswer,
+  wonRefresh,
+} from './refresh-answers.ts';
+import { isSessionSaved } from './session-saving.ts';
 import type { OidcStore } from './store/port.ts';
 
 export interface RecordKeeping {
@@ -21,6 +28,8 @@ export interface RecordKeeping {
   retryWindowSeconds: number;
   longestGrantSeconds: number;
   events: EventRecorder;
+  /** Takes back what earlier requests could not; never throws. */
+  undoNow: () => Promise<void>;
   /** The page for a person whose request could not be recorded. */
   renderUnavailable: (ctx: KoaContextWithOIDC) => string;
 }
@@ -29,6 +38,7 @@ type Middleware = (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promis
 
 export function recordBeforeResponse(keeping: RecordKeeping): Middleware {
   return async (ctx, next) => {
+    await keeping.undoNow();
     await next();
     // Not one of the protocol's endpoints: whoever answered it keeps the record.
     if ((ctx as { oidc?: unknown }).oidc === undefined) return undefined;
@@ -36,9 +46,17 @@ export function recordBeforeResponse(keeping: RecordKeeping): Middleware {
     if (!unit) throw new Error('the protocol endpoints need a unit of work around them');
 
     const failure = keeping.events.failureOf(ctx);
+    if (isUnavailable(failure)) {
+      // What this request spent before it failed is not spent: the client that tries again succeeds.
+      await unit.rollback();
+      return withhold(ctx, keeping);
+    }
+    if (isFault(failure)) {
+      await unit.rollback();
+      unit.record(faultEvent(ctx, failure));
+    }
     if (failure instanceof HonestRetry) answerRetry(ctx, failure);
     else recordSilentRoutes(ctx, keeping.events);
-    if (isUnavailable(failure)) return withhold(ctx, keeping);
 
     await keepAnswerForRetry(ctx, keeping);
     return commit(ctx, unit, keeping);
@@ -77,11 +95,11 @@ async function refuseConflict(
     );
     if (answer) {
       answerRetry(ctx, new HonestRetry(refresh.refreshToken, answer));
-      await unit.commit();
-      return;
+      return commit(ctx, unit, keeping);
     }
   }
-  const grantId = ctx.oidc.entities.Grant?.jti;
+  // A proof that comes twice says nothing about the grant.
+  const grantId = spent?.grantId;
   unit.record({
     type: 'token.replayed',
     outcome: 'failure',
@@ -90,6 +108,7 @@ async function refuseConflict(
     payload: { kind: spent?.kind ?? 'revoked' },
   });
   if (spent && grantId) {
+    unit.onCommit(() => keeping.store.destroy('Grant', grantId));
     unit.revoke({
       kind: 'grant',
       id: grantId,
@@ -99,6 +118,7 @@ async function refuseConflict(
   }
   const refusal = spent ? refusalFor(spent.kind) : new errors.InvalidGrant('revoked');
   ctx.status = refusal.statusCode;
+  ctx.type = 'json';
   ctx.body = { error: refusal.error, error_description: refusal.error_description };
   await commit(ctx, unit, keeping);
 }
@@ -114,32 +134,35 @@ function refusalFor(kind: string): errors.OIDCProviderError {
 async function keepAnswerForRetry(ctx: KoaContextWithOIDC, keeping: RecordKeeping): Promise<void> {
   const refresh = wonRefresh(ctx);
   if (!refresh || ctx.status !== 200 || typeof ctx.body !== 'object' || ctx.body === null) return;
-  await keeping.store.putAnswer(
-    refreshAnswerKey(refresh.refreshToken, refresh.spender),
-    sealRefreshAnswer(refresh.refreshToken, ctx.body),
-    keeping.retryWindowSeconds,
-  );
+  const { refreshToken, spender } = refresh;
+  await keepAnswer(keeping.store, {
+    refreshToken,
+    spender,
+    sealed: sealRefreshAnswer(refreshToken, ctx.body),
+    retryWindowSeconds: keeping.retryWindowSeconds,
+  });
 }
 
 function answerRetry(ctx: KoaContextWithOIDC, { refreshToken, sealedAnswer }: HonestRetry): void {
   ctx.status = 200;
+  ctx.type = 'json';
   ctx.body = openRefreshAnswer(refreshToken, sealedAnswer);
   recordRetry(ctx);
 }
 
-function isUnavailable(failure: unknown): boolean {
-  return failure instanceof errors.OIDCProviderError && failure.error === 'temporarily_unavailable';
+/** Neither a refusal nor an outage: what was gathered is given up, and what was spent is good again. */
+function isFault(failure: unknown): failure is Error {
+  return failure instanceof Error && !(failure instanceof errors.OIDCProviderError && failure.expose);
 }
 
-/** 503 where a status can say so; a redirect that the library already wrote stays as it is. */
+/** 503 where a status can say so; an error that is on its way to the client's redirect URI stays as it is. */
 function withhold(ctx: KoaContextWithOIDC, { renderUnavailable }: RecordKeeping): void {
-  if (ctx.status >= 300 && ctx.status < 400 && isErrorRedirect(ctx)) return;
-  // A cookie that ends the session must not leave: the sign-out was not recorded, so it did not happen.
-  if (ctx.oidc.route.startsWith('end_session')) ctx.remove('Set-Cookie');
+  keepOnlyTrueCookies(ctx);
+  ctx.set('Cache-Control', 'no-store');
+  if (isErrorResponse(ctx)) return;
   ctx.remove('Location');
   ctx.status = 503;
   ctx.set('Retry-After', String(RETRY_AFTER_SECONDS));
-  ctx.set('Cache-Control', 'no-store');
   if (ctx.accepts('json', 'html') === 'html') {
     ctx.type = 'html';
     ctx.body = renderUnavailable(ctx);
@@ -152,6 +175,30 @@ function withhold(ctx: KoaContextWithOIDC, { renderUnavailable }: RecordKeeping)
   }
 }
 
-function isErrorRedirect(ctx: KoaContextWithOIDC): boolean {
-  return ctx.response.get('Location').includes('error=temporarily_unavailable');
+/**
+ * Nothing happened, so the browser keeps the cookies it has: a session's new id that was never saved would sign the
+ * person out, as would the end of a session that was not recorded. An id that was saved has to reach the browser.
+ */
+function keepOnlyTrueCookies(ctx: KoaContextWithOIDC): void {
+  const cookies = [ctx.response.get('Set-Cookie')].flat().filter(Boolean);
+  const name = ctx.oidc.provider.cookieName('session');
+  const isTrue = (cookie: string): boolean =>
+    isSessionSaved(ctx) && (cookie.startsWith(`${name}=`) || cookie.startsWith(`${name}.sig=`));
+  const kept = cookies.filter(isTrue);
+  if (kept.length > 0) ctx.set('Set-Cookie', kept);
+  else ctx.remove('Set-Cookie');
+}
+
+/** The library's own answer to the client, by whichever response mode it asked for. */
+function isErrorResponse(ctx: KoaContextWithOIDC): boolean {
+  if (!['authorization', 'resume'].includes(ctx.oidc.route)) return false;
+  const isRedirect = ctx.status >= 300 && ctx.status < 400;
+  return isRedirect
+    ? ctx.response.get('Location').includes('error=temporarily_unavailable')
+    : isErrorForm(ctx);
+}
+
+/** The page of `response_mode=form_post` that posts the error to the client. */
+function isErrorForm(ctx: KoaContextWithOIDC): boolean {
+  return typeof ctx.body === 'string' && ctx.body.includes('name="error" value="temporarily_unavailable"');
 }

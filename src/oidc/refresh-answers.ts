@@ -5,6 +5,10 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 
 import { digest } from '../platform/ids.ts';
+import type { OidcStore } from './store/port.ts';
+
+/** A pending mark of a process that died is taken over after this long. Longer than any commit may take. */
+export const LEASE_SECONDS = 15;
 
 /** The refresh that a request won, until its answer is sealed and its record durable. */
 export interface WonRefresh {
@@ -27,6 +31,42 @@ export function wonRefresh(ctx: { req: object }): WonRefresh | undefined {
 /** Where the answer to this spending of the token lies. Another spending has another answer. */
 export function refreshAnswerKey(refreshToken: string, spender: string): string {
   return digest('refresh answer', refreshToken, spender);
+}
+
+/**
+ * Keeps the sealed answer for whoever presents the token again. A mark whose process died is taken over only when its
+ * lease has lapsed, and the answer is wanted then: so it is kept for that much longer than the window.
+ */
+export async function keepAnswer(
+  store: OidcStore,
+  {
+    refreshToken,
+    spender,
+    sealed,
+    retryWindowSeconds,
+  }: { refreshToken: string; spender: string; sealed: string; retryWindowSeconds: number },
+): Promise<void> {
+  await store.putAnswer(refreshAnswerKey(refreshToken, spender), sealed, LEASE_SECONDS + retryWindowSeconds);
+}
+
+/**
+ * The answer of the attempt that was taken over becomes that of who took over, whose own was never recorded.
+ *
+ * @returns false where it is not kept any more
+ */
+export async function inheritAnswer(
+  store: OidcStore,
+  {
+    refreshToken,
+    from,
+    to,
+    retryWindowSeconds,
+  }: { refreshToken: string; from: string; to: string; retryWindowSeconds: number },
+): Promise<boolean> {
+  const sealed = await store.getAnswer(refreshAnswerKey(refreshToken, from));
+  if (sealed === undefined) return false;
+  await keepAnswer(store, { refreshToken, spender: to, sealed, retryWindowSeconds });
+  return true;
 }
 
 export function sealRefreshAnswer(refreshToken: string, answer: object): string {

@@ -20,6 +20,12 @@ interface Seen {
 }
 
 const seen = new WeakMap<object, Seen>();
+const saved = new WeakMap<object, 'saving' | 'saved'>();
+
+/** Whether the last save of a session in this request is known to have worked. */
+export function isSessionSaved({ req }: { req: object }): boolean {
+  return saved.get(req) === 'saved';
+}
 
 export function createSessionSaving(store: OidcStore): SessionSaving {
   const oldIdInUse = (): string | undefined =>
@@ -35,11 +41,15 @@ export function createSessionSaving(store: OidcStore): SessionSaving {
       const before = request && seen.get(request);
       const baseline = before?.uid === payload.uid ? before?.authorizations : undefined;
       const replaces = oldIdInUse();
+      if (request) saved.set(request, 'saving');
       await store.saveSession(id, payload, ttlSeconds, {
         ...(baseline ? { baseline } : {}),
         ...(baseline && replaces && replaces !== id ? { replaces } : {}),
       });
-      if (request) seen.set(request, snapshot(payload));
+      if (request) {
+        saved.set(request, 'saved');
+        seen.set(request, snapshot(payload));
+      }
       return undefined;
     },
   };

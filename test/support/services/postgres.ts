@@ -9,8 +9,10 @@ import { runProgram, startProcess, startService } from './process.ts';
 
 export interface PostgresServer {
   url: string;
-  /** Ends its connections and stops it; what it held is kept. */
-  stop: () => Promise<void>;
+  /** Of the process that runs now; those of its connections are its children. */
+  pid: () => number;
+  /** Ends its connections and stops it; what it held is kept. With SIGQUIT at once, as if it had crashed. */
+  stop: (signal?: 'SIGINT' | 'SIGQUIT') => Promise<void>;
   /** Starts it once more after a stop, at the same address. */
   startAgain: () => Promise<void>;
 }
@@ -34,15 +36,19 @@ export async function embeddedPostgres(directory: string): Promise<PostgresProgr
  * A PostgreSQL of our own on loopback with its data in the folder `name` below `directory`, which everybody must be
  * able to enter: where we are root, it runs as another user. Ready for many connections, and durable enough for
  * everything but a power failure, which no test brings about.
+ *
+ * @param isDurable whether a commit reaches the disk after all: where its cost is measured
  */
 export async function startPostgres({
   programs,
   name,
   directory,
+  isDurable = false,
 }: {
   programs: PostgresPrograms;
   name: string;
   directory: string;
+  isDurable?: boolean;
 }): Promise<PostgresServer> {
   const home = path.join(directory, name);
   const dataDirectory = path.join(home, 'data');
@@ -84,7 +90,8 @@ export async function startPostgres({
       name: 'PostgreSQL',
       logFile,
       ...(atPort !== undefined && { atPort }),
-      start: (port) => startProcess(programs.postgres, ['-D', dataDirectory, ...settings(port)], options),
+      start: (port) =>
+        startProcess(programs.postgres, ['-D', dataDirectory, ...settings(port, isDurable)], options),
       isReady: (port) => answersQuery(urlAt(port)),
     });
   const first = await start();
@@ -92,23 +99,23 @@ export async function startPostgres({
   let server = first.process;
   return {
     url: urlAt(port),
+    pid: () => server.pid,
     // PostgreSQL's fast shutdown: it ends the connections that tests forgot.
-    stop: () => server.stop('SIGINT'),
+    stop: (signal = 'SIGINT') => server.stop(signal),
     startAgain: async () => {
       ({ process: server } = await start(port));
     },
   };
 }
 
-function settings(port: number): string[] {
+function settings(port: number, isDurable: boolean): string[] {
   const values = {
     port,
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
     max_connections: 300,
     shared_buffers: '128MB',
-    fsync: 'off',
-    full_page_writes: 'off',
+    ...(isDurable ? {} : { fsync: 'off', full_page_writes: 'off' }),
     max_wal_size: '2GB',
     log_min_messages: 'warning',
   };

@@ -6,28 +6,57 @@ import { startProcess, startService } from './process.ts';
 
 export interface RedisServer {
   url: string;
+  /** Of the process that runs now. */
+  pid: () => number;
   stop: () => Promise<void>;
+  /** Starts it once more after a stop, at the same address. */
+  startAgain: () => Promise<void>;
 }
 
-/** A Redis of our own on loopback, that keeps nothing on disk and evicts nothing. */
-export async function startRedis({ directory }: { directory: string }): Promise<RedisServer> {
+/** A Redis of our own on loopback, that evicts nothing. What it holds outlives a stop only where `isKept`. */
+export async function startRedis({
+  directory,
+  isKept = false,
+}: {
+  directory: string;
+  isKept?: boolean;
+}): Promise<RedisServer> {
   const program = findProgram(REDIS);
   if (program === undefined) throw new Error('no redis-server found');
   const logFile = path.join(directory, 'redis.log');
-  const settings = { bind: '127.0.0.1', save: '', appendonly: 'no', 'maxmemory-policy': 'noeviction' };
-
-  const { port, process: server } = await startService({
-    name: 'Redis',
-    logFile,
-    start: (port) =>
-      startProcess(
-        program,
-        Object.entries({ ...settings, port: String(port) }).flatMap(([name, value]) => [`--${name}`, value]),
-        { logFile, cwd: directory },
-      ),
-    isReady: answersPing,
-  });
-  return { url: `redis://127.0.0.1:${port}`, stop: () => server.stop() };
+  const settings = {
+    bind: '127.0.0.1',
+    save: '',
+    appendonly: isKept ? 'yes' : 'no',
+    'maxmemory-policy': 'noeviction',
+  };
+  const start = (atPort?: number): ReturnType<typeof startService> =>
+    startService({
+      name: 'Redis',
+      logFile,
+      ...(atPort !== undefined && { atPort }),
+      start: (port) =>
+        startProcess(
+          program,
+          Object.entries({ ...settings, port: String(port) }).flatMap(([name, value]) => [
+            `--${name}`,
+            value,
+          ]),
+          { logFile, cwd: directory },
+        ),
+      isReady: answersPing,
+    });
+  const first = await start();
+  const { port } = first;
+  let server = first.process;
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    pid: () => server.pid,
+    stop: () => server.stop(),
+    startAgain: async () => {
+      ({ process: server } = await start(port));
+    },
+  };
 }
 
 async function answersPing(port: number): Promise<boolean> {

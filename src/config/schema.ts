@@ -81,6 +81,10 @@ export const configSchema = z.strictObject({
         'Redis 7 or later, or Valkey, for what expires: sessions, grants, tokens, counters. Without it PostgreSQL holds them. Its `maxmemory-policy` must be `noeviction`.',
         { secrecy: 'url' },
       ),
+      cluster: setting(
+        z.boolean().default(false),
+        'Whether that address is a node of a Redis Cluster; the other nodes are learnt from it.',
+      ),
       keyPrefix: setting(
         z
           .string()

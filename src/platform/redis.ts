@@ -1,8 +1,9 @@
-import { Redis } from 'ioredis';
+import { Cluster, Redis as SingleRedis } from 'ioredis';
 
 import { AppError } from './errors.ts';
 
-export type { Redis } from 'ioredis';
+/** One server, or a cluster: every command of ours touches one key, so both are used alike. */
+export type Redis = SingleRedis | Cluster;
 
 /**
  * A connection that fails fast: a command sent while Redis is away is refused at once instead of queued, so that
@@ -10,22 +11,57 @@ export type { Redis } from 'ioredis';
  */
 export function createRedis({
   url,
+  isCluster = false,
+  patienceMs = 5_000,
   onError = () => {},
 }: {
   url: string;
+  /** The address is that of one node of a Redis Cluster; the others are learnt from it. */
+  isCluster?: boolean;
+  /** After this time without a word from the server the connection is given up and made anew. */
+  patienceMs?: number;
   onError?: (error: Error) => void;
 }): Redis {
-  const redis = new Redis(url, {
+  const options = {
     lazyConnect: true,
     enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    connectTimeout: 5_000,
-    commandTimeout: 5_000,
     enableAutoPipelining: true,
-    retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
-  });
+    maxRetriesPerRequest: 0,
+    connectTimeout: patienceMs,
+    commandTimeout: patienceMs,
+    socketTimeout: patienceMs,
+  };
+  const redis = isCluster
+    ? new Cluster([url], {
+        lazyConnect: true,
+        enableOfflineQueue: false,
+        enableAutoPipelining: true,
+        clusterRetryStrategy: pauseMs,
+        redisOptions: {
+          connectTimeout: patienceMs,
+          commandTimeout: patienceMs,
+          socketTimeout: patienceMs,
+          maxRetriesPerRequest: 0,
+          ...credentialsIn(url),
+        },
+      })
+    : new SingleRedis(url, { ...options, retryStrategy: pauseMs });
   redis.on('error', onError);
   return redis;
+}
+
+function pauseMs(attempt: number): number {
+  return Math.min(50 * attempt, 1_000);
+}
+
+/** The other nodes of a cluster are reached with the same credentials and over TLS likewise. */
+function credentialsIn(url: string): { username?: string; password?: string; tls?: object } {
+  const { username, password, protocol } = new URL(url);
+  return {
+    ...(username ? { username: decodeURIComponent(username) } : {}),
+    ...(password ? { password: decodeURIComponent(password) } : {}),
+    ...(protocol === 'rediss:' ? { tls: {} } : {}),
+  };
 }
 
 /**
@@ -34,7 +70,11 @@ export function createRedis({
  * @throws AppError `redis_too_old` below version 7, `redis_evicts` unless `maxmemory-policy` is `noeviction`
  */
 export async function assertRedisUsable(redis: Redis): Promise<void> {
-  const info = await redis.info();
+  const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
+  for (const node of nodes) assertInfoUsable(await node.info());
+}
+
+function assertInfoUsable(info: string): void {
   const version = /^(?:redis_version):(\d+)\.(\S+)/m.exec(info);
   const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
   if (Number(version?.[1] ?? 0) < 7) {

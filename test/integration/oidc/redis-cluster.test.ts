@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+
+import { createRedis } from '../../../src/platform/redis.ts';
+import { redeem, refresh, signedIn } from '../../support/application.ts';
+import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
+
+/** A node's bus listens at its port plus ten thousand. */
+const PORT = 21_000 + (process.pid % 5_000);
+let node: ChildProcess;
+let directory: string;
+let server: TestServer;
+
+beforeAll(async () => {
+  directory = await mkdtemp(path.join(os.tmpdir(), 'gh-cluster-'));
+  const settings = ['--port', `${PORT}`, '--bind', '127.0.0.1', '--dir', directory, '--save', ''];
+  const cluster = [
+    '--cluster-enabled',
+    'yes',
+    '--cluster-announce-ip',
+    '127.0.0.1',
+    '--maxmemory-policy',
+    'noeviction',
+  ];
+  node = spawn('redis-server', [...settings, ...cluster], { stdio: 'ignore' });
+  await takeAllSlots();
+  const env = { GATEHOUSE_REDIS_URL: `redis://127.0.0.1:${PORT}`, GATEHOUSE_REDIS_CLUSTER: 'true' };
+  server = await startGatehouse({ store: 'redis', env });
+});
+afterAll(async () => {
+  await server?.stop();
+  node.kill();
+  await rm(directory, { recursive: true, force: true });
+});
+
+/** A cluster of one node refuses keys that are not its own, as any node does. */
+async function takeAllSlots(): Promise<void> {
+  const redis = createRedis({ url: `redis://127.0.0.1:${PORT}` });
+  const deadline = Date.now() + 15_000;
+  for (;;) {
+    try {
+      if (redis.status === 'wait' || redis.status === 'end') await redis.connect();
+      await redis.call('cluster', 'addslotsrange', '0', '16383').catch(() => {});
+      if (String(await redis.call('cluster', 'info')).includes('cluster_state:ok')) break;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  redis.disconnect();
+}
+
+it('signs in, refreshes and refuses a replay on a Redis Cluster', async () => {
+  const { application, tokens, code, verifier } = await signedIn(server);
+  expect((await refresh(server, application, tokens.refresh_token ?? '')).status).toBe(200);
+  expect((await redeem(server, application, { code, verifier })).status).toBe(400);
+});

@@ -258,6 +258,16 @@ export function recordSilentRoutes(ctx: KoaContextWithOIDC, { settings }: EventR
     const { AccessToken, RefreshToken, ClientCredentials } = ctx.oidc.entities;
     const token = RefreshToken ?? AccessToken ?? ClientCredentials;
     if (!token) return;
+    // The library answers 200 either way; configuration.ts lets a client revoke what is its own.
+    if (token.clientId !== ctx.oidc.client?.clientId) {
+      unit.record({
+        type: 'token.revocation_refused',
+        outcome: 'failure',
+        ...subjectOf(ctx),
+        payload: { error: 'invalid_token', reason: 'the token belongs to another client' },
+      });
+      return;
+    }
     unit.record({
       type: 'token.revoked',
       outcome: 'success',

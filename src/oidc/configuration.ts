@@ -141,8 +141,10 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       clientCredentials: { enabled: true },
       introspection: {
         enabled: true,
-        // Only the token's own client may ask. (APIs, which may ask about theirs, come with resource servers.)
-        allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId,
+        // Only the token's own client may ask, and only one that can prove who it is (RFC 7662 §2.1). (APIs, which may
+        // ask about theirs, come with resource servers.)
+        allowedPolicy: async (_ctx, client, token) =>
+          token.clientId === client.clientId && client.clientAuthMethod !== 'none',
       },
       revocation: {
         enabled: true,

@@ -22,6 +22,7 @@ import { createInteractionRoutes } from './interaction/routes.ts';
 import { allJobs } from './jobs/jobs.ts';
 import { createScheduler } from './jobs/scheduler.ts';
 import { createIssuer } from './oidc/issuer.ts';
+import type { OidcStore } from './oidc/store/port.ts';
 import { createPostgresStore } from './oidc/store/postgres-store.ts';
 import { createRedisStore } from './oidc/store/redis-store.ts';
 import { createHealth } from './ops/health.ts';
@@ -39,6 +40,8 @@ const FIRST_ADMINISTRATOR_EMAIL = 'admin@localhost.example';
 
 export interface ServerOptions extends Omit<StateOptions, 'isCommand'> {
   version: string;
+  /** Stands between the protocol and its store: sees every operation, and may answer in the store's place. */
+  decorateStore?: (store: OidcStore) => OidcStore;
 }
 
 export interface Server {
@@ -85,7 +88,7 @@ async function serve(
   closing: (() => Promise<void> | void)[],
   closeAll: () => Promise<void>,
 ): Promise<Server> {
-  const { config, logger, version } = options;
+  const { config, logger, version, decorateStore = (undecorated) => undecorated } = options;
   const { db, redis, sealer, clock } = state;
   const { issuer } = config;
   const issuerPath = new URL(issuer).pathname.replace(/\/$/, '');
@@ -121,15 +124,17 @@ async function serve(
             grantRoleInTransaction(tx, { accountId, role: ADMINISTRATOR_ROLE, by, now: clock.now() }),
         });
 
-  const store = redis
-    ? createRedisStore({
-        redis,
-        keyPrefix: config.redis.keyPrefix,
-        clock,
-        sealer,
-        onOperation: timedAs('redis', metrics),
-      })
-    : createPostgresStore({ db, clock, sealer, onOperation: timedAs('postgres', metrics) });
+  const store = decorateStore(
+    redis
+      ? createRedisStore({
+          redis,
+          keyPrefix: config.redis.keyPrefix,
+          clock,
+          sealer,
+          onOperation: timedAs('redis', metrics),
+        })
+      : createPostgresStore({ db, clock, sealer, onOperation: timedAs('postgres', metrics) }),
+  );
 
   const assets = loadAssets({ pathPrefix: issuerPath });
   const renderer = createRenderer({ branding: config.branding, assetBase: assets.base });

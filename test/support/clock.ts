@@ -12,3 +12,18 @@ export function createTestClock(
     },
   };
 }
+
+export interface ShiftedClock extends Clock {
+  advanceSeconds: (seconds: number) => void;
+}
+
+/** The system's clock, until it is moved ahead of it. */
+export function createShiftedClock(): ShiftedClock {
+  let aheadMs = 0;
+  return {
+    now: () => new Date(Date.now() + aheadMs),
+    advanceSeconds: (seconds) => {
+      aheadMs += seconds * 1000;
+    },
+  };
+}

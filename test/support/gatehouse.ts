@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 
-import { createServer, type Server } from '../../src/app.ts';
+import { createServer, type Server, type ServerOptions } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import { createLogger } from '../../src/platform/logger.ts';
@@ -28,6 +28,7 @@ export interface TestServerOptions {
   /** Settings as an operator gives them, over the test profile's. */
   env?: Record<string, string>;
   clock?: Clock;
+  decorateStore?: ServerOptions['decorateStore'];
   /** Shares another server's database and Redis. */
   sharing?: TestServer;
 }
@@ -62,6 +63,7 @@ export async function startGatehouse(options: TestServerOptions = {}): Promise<T
     logger: createLogger({ level: config.log.level, format: config.log.format }),
     version: 'test',
     ...(clock ? { clock } : {}),
+    ...(options.decorateStore ? { decorateStore: options.decorateStore } : {}),
   });
   return {
     ...server,

@@ -23,31 +23,27 @@ export async function registerDemoClients({
     const secret = sealer.deriveKey(`demo client ${demo.clientId}`).toString('base64url');
     secrets[demo.clientId] = secret;
     const existing = await clients.find(demo.clientId);
-    if (!existing) {
+    // Another sealing key gives other secrets, and a secret cannot be changed into a given one: start over.
+    const isStale = existing !== undefined && !clients.verifySecret(existing, secret);
+    if (isStale) await clients.delete(demo.clientId, by);
+    if (!existing || isStale) {
       await clients.create({ ...definitionOf(demo), clientId: demo.clientId, secret }, by);
-    } else if (existing.redirectUris[0] !== demo.redirectUri) {
-      await clients.update(demo.clientId, addressesOf(demo), by);
+    } else if (existing.redirectUris[0] !== demo.redirectUri || existing.consent !== 'never') {
+      await clients.update(demo.clientId, definitionOf(demo), by);
     }
   }
   return secrets;
 }
 
+/** Both are our own, so nobody is asked for consent: the second one signs in without a question. */
 function definitionOf(demo: DemoClient) {
-  const isFirstParty = demo.name === 'Ledger';
   return {
     name: demo.name,
-    kind: 'web' as const,
-    firstParty: isFirstParty,
-    consent: isFirstParty ? ('never' as const) : ('once' as const),
+    firstParty: true,
+    consent: 'never' as const,
     grantTypes: ['authorization_code', 'refresh_token'] as const,
     authMethod: 'client_secret_basic' as const,
     scopes: demo.scopes,
-    ...addressesOf(demo),
-  };
-}
-
-function addressesOf(demo: DemoClient) {
-  return {
     redirectUris: [demo.redirectUri],
     postLogoutRedirectUris: [demo.postLogoutRedirectUri],
     clientUri: demo.clientUri,

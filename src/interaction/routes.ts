@@ -68,7 +68,11 @@ function visiting(door: InteractionDoor, step: InteractionStep['name'] | undefin
 }
 
 /** With a link back to the application, for only there the sign-in can begin again. */
-async function sendDeadEnd(ctx: Context, door: InteractionDoor, kind: 'expired' | 'no-cookie'): Promise<void> {
+async function sendDeadEnd(
+  ctx: Context,
+  door: InteractionDoor,
+  kind: 'expired' | 'no-cookie',
+): Promise<void> {
   const { client_id: clientId } = ctx.query;
   const client =
     typeof clientId === 'string' && clientId !== '' ? await door.findClient(clientId) : undefined;

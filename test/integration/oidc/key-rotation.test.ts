@@ -73,13 +73,13 @@ it('rotates keys under load without a failed verification, on every process', as
   const kidsBefore = new Set(signedBy);
   for (let step = 0; step < STEPS; step += 1) {
     // Requests go on while the providers are swapped.
-    let isNoticed = false;
+    const noticed = new AbortController();
     const underLoad = (async () => {
-      while (!isNoticed) for (const server of servers) await load(server);
+      while (!noticed.signal.aborted) for (const server of servers) await load(server);
     })();
     clock.advanceSeconds(CACHE_SECONDS / 4);
     await untilNoticed();
-    isNoticed = true;
+    noticed.abort();
     await underLoad;
   }
 

@@ -75,6 +75,8 @@ function findClientsBy(provider: Provider, clients: ClientService, clientOf: Cli
         metadata: ClientMetadata,
       ) => typeof providerClient;
       providerClient = new ProviderClient(toMetadata(client)) as InstanceType<typeof provider.Client>;
+      // The library takes an empty list for no limit at all; this one holds the empty scope, which nobody can ask for.
+      if (client.scopes.length === 0) Object.assign(providerClient, { scope: ' ' });
       made.set(client, providerClient);
       clientOf.remember(providerClient, client);
     }

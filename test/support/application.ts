@@ -29,7 +29,7 @@ export interface Tokens {
 }
 
 export async function registerApplication(
-  server: TestServer,
+  server: Pick<TestServer, 'subjects'>,
   input: Partial<NewClient> = {},
 ): Promise<Application> {
   const { client, secret } = await server.subjects.clients.create(
@@ -48,7 +48,7 @@ export async function registerApplication(
 }
 
 export async function registerPerson(
-  server: TestServer,
+  server: Pick<TestServer, 'subjects'>,
   {
     email = `${randomToken(6)
       .toLowerCase()
@@ -128,7 +128,7 @@ export function tokenRequest(
 ): Promise<Response> {
   const headers = new Headers(init.headers);
   headers.set('content-type', 'application/x-www-form-urlencoded');
-  if (application.secret !== undefined) headers.set('authorization', basic(application));
+  if (application.secret !== undefined) headers.set('authorization', basicOf(application));
   const body = new URLSearchParams({
     ...(application.secret === undefined ? { client_id: application.clientId } : {}),
     ...parameters,
@@ -140,21 +140,29 @@ export function redeem(
   server: Pick<TestServer, 'issuer'>,
   application: Application,
   { code, verifier }: { code: string; verifier: string },
+  init: RequestInit = {},
 ): Promise<Response> {
-  return tokenRequest(server, application, {
-    grant_type: 'authorization_code',
-    code,
-    code_verifier: verifier,
-    redirect_uri: application.redirectUri,
-  });
+  const { redirectUri } = application;
+  return tokenRequest(
+    server,
+    application,
+    { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: redirectUri },
+    init,
+  );
 }
 
 export function refresh(
   server: Pick<TestServer, 'issuer'>,
   application: Application,
   refreshToken: string,
+  init: RequestInit = {},
 ): Promise<Response> {
-  return tokenRequest(server, application, { grant_type: 'refresh_token', refresh_token: refreshToken });
+  return tokenRequest(
+    server,
+    application,
+    { grant_type: 'refresh_token', refresh_token: refreshToken },
+    init,
+  );
 }
 
 export async function introspect(
@@ -164,7 +172,7 @@ export async function introspect(
 ): Promise<{ active: boolean; [claim: string]: unknown }> {
   const response = await fetch(`${server.issuer}/oauth/introspect`, {
     method: 'POST',
-    headers: { 'content-type': 'application/x-www-form-urlencoded', authorization: basic(application) },
+    headers: { 'content-type': 'application/x-www-form-urlencoded', authorization: basicOf(application) },
     body: new URLSearchParams({ token }),
   });
   if (response.status !== 200)
@@ -190,6 +198,6 @@ export async function signedIn(
   return { application, credentials, person, tokens, code, verifier: request.verifier };
 }
 
-function basic({ clientId, secret = '' }: Application): string {
+export function basicOf({ clientId, secret = '' }: Application): string {
   return `Basic ${Buffer.from(`${encodeURIComponent(clientId)}:${encodeURIComponent(secret)}`).toString('base64')}`;
 }

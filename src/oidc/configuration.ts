@@ -2,7 +2,7 @@
  * What oidc-provider is told, as a pure function of our settings and parts: every default that would be wrong for us is
  * overridden here, with its reason. Behaviour that the configuration cannot express is installed in provider.ts.
  */
-import type { Adapter, Configuration, Grant, KoaContextWithOIDC } from 'oidc-provider';
+import { type Adapter, type Configuration, errors, type Grant, type KoaContextWithOIDC } from 'oidc-provider';
 
 import type { Client } from '../clients/client.ts';
 import { GATEHOUSE_METADATA } from '../clients/metadata.ts';
@@ -43,6 +43,8 @@ export interface ConfigurationInput {
 /** ES256 and EdDSA beside RS256, which every relying party accepts. No HS*: secrets are stored hashed. */
 const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const;
 const CLIENT_ASSERTION_ALGS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
+
+const MAX_ASSERTION_SECONDS = 86_400;
 
 /** A grant is never extended, so it lives as long as the last refresh token that a session may start under it. */
 export function longestGrantSeconds(ttl: Lifetimes): number {
@@ -107,6 +109,12 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGS],
       idTokenSigningAlgValues: [...SIGNING_ALGS],
       dPoPSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
+    },
+    assertJwtClientAuthClaimsAndHeader: async (_ctx, { exp }) => {
+      // Each one is remembered until it has expired (RFC 7523 §3, 4).
+      if (!(Number(exp) - Date.now() / 1000 <= MAX_ASSERTION_SECONDS)) {
+        throw new errors.InvalidClientAuth('the client assertion lives longer than a day');
+      }
     },
     extraClientMetadata: { properties: [GATEHOUSE_METADATA] },
     extraParams: { [OFFLINE_ACCESS_HOOK]: createOfflineAccess(clientOf) },

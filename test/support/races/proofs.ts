@@ -1,0 +1,132 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
+
+import { randomToken } from '../../../src/platform/ids.ts';
+import { type Application, OPERATOR, registerApplication, tokenRequest } from '../application.ts';
+import type { TestServer } from '../gatehouse.ts';
+import {
+  type Answer,
+  answerOf,
+  type Deployment,
+  DEPLOYMENTS,
+  fireAtOnce,
+  type Node,
+  type RaceSize,
+  startDeployment,
+  successesAmong,
+} from './deployment.ts';
+
+type Key = Awaited<ReturnType<typeof generateKeyPair>>['privateKey'];
+
+export function describeProofs({ concurrent, rounds }: RaceSize): void {
+  describe.each(DEPLOYMENTS)('marks in $store, $processes process(es)', (kind) => {
+    let deployment: Deployment;
+    beforeAll(async () => {
+      deployment = await startDeployment(kind);
+    }, 120_000);
+    afterAll(() => deployment.stop());
+
+    it(
+      `takes a client assertion once of ${concurrent} times`,
+      async () => {
+        const signer = await registerSigner(deployment.server);
+        for (let round = 0; round < rounds; round += 1) {
+          const answers = await presentAssertion(deployment.nodes, concurrent, signer);
+          expect(successesAmong(answers, ['invalid_client'])).toHaveLength(1);
+        }
+      },
+      rounds * 30_000,
+    );
+
+    it(
+      `takes a DPoP proof once of ${concurrent} times`,
+      async () => {
+        const application = await registerMachine(deployment.server);
+        for (let round = 0; round < rounds; round += 1) {
+          const answers = await presentProof(deployment.nodes, concurrent, application);
+          expect(successesAmong(answers, ['invalid_dpop_proof', 'invalid_grant'])).toHaveLength(1);
+        }
+      },
+      rounds * 30_000,
+    );
+  });
+}
+
+export interface Signer {
+  clientId: string;
+  key: Key;
+  issuer: string;
+}
+
+/** A machine that proves itself by `private_key_jwt` (RFC 7523 §2.2). */
+export async function registerSigner(server: TestServer): Promise<Signer> {
+  const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true });
+  const jwk: JWK = { ...(await exportJWK(publicKey)), kid: 'signer', alg: 'ES256', use: 'sig' };
+  const { client } = await server.subjects.clients.create(
+    {
+      name: 'Signer',
+      kind: 'machine',
+      authMethod: 'private_key_jwt',
+      jwks: { keys: [jwk as Record<string, unknown> & JWK] },
+      grantTypes: ['client_credentials'],
+    },
+    OPERATOR,
+  );
+  return { clientId: client.clientId, key: privateKey, issuer: server.issuer };
+}
+
+/** One assertion, presented `count` times at once. */
+export async function presentAssertion(
+  nodes: readonly Node[],
+  count: number,
+  { clientId, key, issuer }: Signer,
+): Promise<Answer[]> {
+  const assertion = await new SignJWT({ jti: randomToken() })
+    .setProtectedHeader({ alg: 'ES256', kid: 'signer' })
+    .setIssuer(clientId)
+    .setSubject(clientId)
+    .setAudience(issuer)
+    .setIssuedAt()
+    .setExpirationTime('1 minute')
+    .sign(key);
+  const body = {
+    grant_type: 'client_credentials',
+    client_id: clientId,
+    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+    client_assertion: assertion,
+  };
+  return fireAtOnce(nodes, count, (node) =>
+    answerOf(fetch(`${node.issuer}/oauth/token`, { method: 'POST', body: new URLSearchParams(body) })),
+  );
+}
+
+export function registerMachine(server: TestServer): Promise<Application> {
+  return registerApplication(server, {
+    kind: 'machine',
+    redirectUris: [],
+    grantTypes: ['client_credentials'],
+    scopes: [],
+  });
+}
+
+/** One DPoP proof (RFC 9449 §4.2), presented `count` times at once. */
+async function presentProof(
+  nodes: readonly Node[],
+  count: number,
+  application: Application,
+): Promise<Answer[]> {
+  const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true });
+  const proof = await new SignJWT({
+    jti: randomToken(),
+    htm: 'POST',
+    htu: `${nodes[0]!.issuer}/oauth/token`,
+  })
+    .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: await exportJWK(publicKey) })
+    .setIssuedAt()
+    .sign(privateKey);
+  return fireAtOnce(nodes, count, (node) =>
+    answerOf(
+      tokenRequest(node, application, { grant_type: 'client_credentials' }, { headers: { dpop: proof } }),
+    ),
+  );
+}

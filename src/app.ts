@@ -158,7 +158,11 @@ async function serve(
     undoNow: audit.undoNow,
     clock,
     logger,
-    pages: createProviderPages({ renderer, interactionTtlSeconds: config.ttl.interactionSeconds }),
+    pages: createProviderPages({
+      renderer,
+      interactionTtlSeconds: config.ttl.interactionSeconds,
+      emailOf: async (sub) => (await accounts.findBySub(sub))?.email,
+    }),
     onGrant: (grantType, outcome) => metrics.grant(grantType, outcome === 'success' ? 'success' : 'refused'),
   });
   closing.push(provided.stop);

@@ -12,10 +12,9 @@ import { requestIdOf } from '../http/request-id.ts';
 type ProviderContext = Context & {
   oidc?: {
     client?: { clientName?: string; clientUri?: string; initiateLoginUri?: string } | undefined;
-    account?: unknown;
     route?: string;
     urlFor: (name: string) => string;
-    session?: { state?: { secret?: string } } | undefined;
+    session?: { accountId?: string; state?: { secret?: string } } | undefined;
   };
 };
 
@@ -27,9 +26,11 @@ interface OAuthError {
 export interface ProviderPagesOptions {
   renderer: Renderer;
   interactionTtlSeconds: number;
+  /** By `sub`, to show who is about to be signed out. */
+  emailOf: (sub: string) => Promise<string | undefined>;
 }
 
-export function createProviderPages({ renderer, interactionTtlSeconds }: ProviderPagesOptions) {
+export function createProviderPages({ renderer, interactionTtlSeconds, emailOf }: ProviderPagesOptions) {
   return {
     renderError: async (context: object, out: OAuthError, error: Error): Promise<void> => {
       const ctx = context as ProviderContext;
@@ -46,13 +47,14 @@ export function createProviderPages({ renderer, interactionTtlSeconds }: Provide
     },
     logoutSource: async (context: object): Promise<void> => {
       const ctx = context as ProviderContext;
-      const account = (ctx.oidc?.account as { account?: { email?: string } } | undefined)?.account;
+      const sub = ctx.oidc?.session?.accountId;
+      const email = sub === undefined ? undefined : await emailOf(sub);
       const clientName = ctx.oidc?.client?.clientName;
       const html = renderer.logout({
         action: ctx.oidc?.urlFor('end_session_confirm') ?? '',
         hidden: [{ name: 'xsrf', value: ctx.oidc?.session?.state?.secret ?? '' }],
         ...(clientName === undefined ? {} : { clientName }),
-        ...(account?.email === undefined ? {} : { accountEmail: account.email }),
+        ...(email === undefined ? {} : { accountEmail: email }),
       });
       sendPage(ctx, html);
     },

@@ -26,6 +26,7 @@ interface Cookie {
 }
 
 const MAX_REDIRECTS = 20;
+const PATIENCE_MS = 30_000;
 
 export function createPerson(issuer: string, { connectTo = issuer }: { connectTo?: string } = {}): Person {
   const cookies = new Map<string, Cookie>();
@@ -43,6 +44,7 @@ export function createPerson(issuer: string, { connectTo = issuer }: { connectTo
     if (own.length > 0) headers.set('cookie', own.join('; '));
     if (!headers.has('accept')) headers.set('accept', 'text/html');
     const response = await fetch(new URL(target.pathname + target.search, connectTo), {
+      signal: AbortSignal.timeout(PATIENCE_MS),
       ...init,
       headers,
       redirect: 'manual',

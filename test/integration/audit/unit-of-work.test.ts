@@ -140,8 +140,34 @@ describe('the unit of work of a request', () => {
       }),
     );
     expect(steps).toEqual(['conflict', 'rollback 2', 'rollback 1']);
-    expect(reported).toContain('Undoing what could not be recorded failed');
+    expect(reported).toContain('Undoing what could not be recorded failed and is tried again');
     expect(await reasonsOf(requestId)).toEqual(['replayed']);
+  });
+
+  it('tries again what could not be undone, in its order, until it works', async () => {
+    const closed = openAuditLog(test.db);
+    await closed.close();
+    const own = openAuditLog(test.db);
+    let isAway = true;
+    const undone: string[] = [];
+    await runInUnitOfWork({ ...own, write: closed.write }, async (unit) => {
+      unit.record(refused('not written'));
+      for (const name of ['first', 'second']) {
+        unit.onRollback(async () => {
+          if (isAway) throw new Error('Redis is away');
+          undone.push(name);
+        });
+      }
+      await expect(unit.commit()).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+    });
+    await own.undoNow();
+    expect(undone).toEqual([]);
+    isAway = false;
+    await own.undoNow();
+    expect(undone).toEqual(['second', 'first']);
+    await own.undoNow();
+    expect(undone).toHaveLength(2);
+    await own.close();
   });
 
   it('undoes and says "try again" when the log cannot be written', async () => {

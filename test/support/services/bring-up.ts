@@ -90,7 +90,7 @@ function whereFound(variable: string, program: Program): Record<string, string> 
 }
 
 /** The system's temporary folder, unless TMPDIR leads below one that only its owner may enter. */
-async function temporaryDirectoryForAll(): Promise<string> {
+export async function temporaryDirectoryForAll(): Promise<string> {
   const chosen = await realpath(tmpdir());
   if (process.getuid?.() !== 0) return chosen;
   for (let directory = chosen; directory !== path.dirname(directory); directory = path.dirname(directory)) {

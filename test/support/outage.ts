@@ -1,0 +1,181 @@
+/** A part of a deployment goes away in the middle of a load and comes back: what everybody may expect meanwhile. */
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { expect } from '@jest/globals';
+
+import { createDeployment, type Deployment } from './deployment.ts';
+import { gatherEvidence } from './evidence.ts';
+import type { StoreKind } from './gatehouse.ts';
+import { startLoad, type Load, type Noted } from './load.ts';
+import { freeze, thaw } from './services/freeze.ts';
+
+export type Outage = 'frozen' | 'stopped' | 'crashed';
+
+const COMMIT_TIMEOUT_MS = 1_500;
+/** What a busy machine may add to a time that we promise. */
+const NOISE_MS = 2_500;
+const RESUMES_WITHIN_MS = 30_000;
+
+/**
+ * @param part what goes away; `crashed` is PostgreSQL's immediate stop
+ * @param awayMs for how long
+ */
+export async function liveThrough({
+  store,
+  part,
+  outage,
+  awayMs,
+  clients = 2,
+}: {
+  store: StoreKind;
+  part: 'postgres' | 'redis';
+  outage: Outage;
+  awayMs: number;
+  clients?: number;
+}): Promise<void> {
+  const deployment = await createDeployment({
+    store,
+    env: { GATEHOUSE_AUDIT_COMMIT_TIMEOUT_MS: String(COMMIT_TIMEOUT_MS) },
+  });
+  try {
+    const server = await deployment.startServer();
+    const load = await startLoad({ server: deployment, clients });
+    await delay(1_500);
+    const before = { ...load.done };
+
+    const bringBack = await takeAway(deployment, part, outage);
+    const awayAt = Date.now();
+    await delay(awayMs / 2);
+    await expectNotReady(deployment.issuer);
+    await delay(awayMs / 2);
+    const backAt = Date.now();
+    await bringBack();
+
+    const resumedInMs = await resumed(load);
+    await load.finish();
+
+    const away = load.noted.filter(({ at, tookMs }) => at > awayAt + 50 && at + tookMs < backAt);
+    report({ store, part, outage, load, before, away, resumedInMs });
+    expectRefusals(away);
+    expectPromptness(load.noted);
+    expect(load.surprises).toEqual([]);
+    expect(load.refusedCodes).toEqual([]);
+    for (const count of Object.values(before)) expect(count).toBeGreaterThan(0);
+    expect(server.child.exitCode).toBeNull();
+    await expectEvidence(load, deployment);
+  } finally {
+    await deployment.stop();
+  }
+}
+
+/** Every token that anybody holds is on record, nothing was spent twice, nobody was locked out, the chain is whole. */
+export async function expectEvidence(load: Load, deployment: Deployment): Promise<void> {
+  const evidence = await gatherEvidence(load, {
+    connectionString: deployment.postgres.url,
+    secretKey: deployment.secretKey,
+  });
+  expect(evidence).toMatchObject({
+    unrecorded: [],
+    ambiguous: [],
+    wronglyRefused: [],
+    chain: 'whole',
+    issued: evidence.spent,
+  });
+  expect(load.received.length).toBeGreaterThan(0);
+}
+
+async function takeAway(
+  { postgres, redis }: Deployment,
+  part: 'postgres' | 'redis',
+  outage: Outage,
+): Promise<() => Promise<void>> {
+  const service = part === 'postgres' ? postgres : redis;
+  if (!service) throw new Error('there is no Redis in this deployment');
+  if (outage === 'frozen') {
+    const pid = service.pid();
+    freeze(pid);
+    return async () => thaw(pid);
+  }
+  await (outage === 'crashed' ? postgres.stop('SIGQUIT') : service.stop());
+  return service.startAgain;
+}
+
+async function expectNotReady(issuer: string): Promise<void> {
+  const [ready, live] = await Promise.all([
+    fetch(`${issuer}/healthz/ready`),
+    fetch(`${issuer}/healthz/live`),
+  ]);
+  expect({ ready: ready.status, live: live.status }).toEqual({ ready: 503, live: 200 });
+}
+
+/** Waits until everything works again, by itself. @returns after how long */
+async function resumed({ done, surprises }: Load): Promise<number> {
+  const start = performance.now();
+  const then = { ...done };
+  const isBack = (): boolean =>
+    Object.entries(done).every(([operation, count]) => count > then[operation as keyof typeof then] + 1);
+  while (!isBack()) {
+    if (performance.now() - start > RESUMES_WITHIN_MS)
+      throw new Error(`not resumed: ${JSON.stringify({ then, done, surprises })}`);
+    await delay(50);
+  }
+  return performance.now() - start;
+}
+
+function expectRefusals(away: readonly Noted[]): void {
+  const atTokenEndpoint = away.filter(({ operation }) => !['authorize', 'sign-in'].includes(operation));
+  const odd = atTokenEndpoint.filter(
+    ({ status, error, retryAfter }) =>
+      status !== 503 || error !== 'temporarily_unavailable' || !(Number(retryAfter) > 0),
+  );
+  expect(odd).toEqual([]);
+  for (const operation of ['machine', 'assertion', 'refresh'])
+    expect(atTokenEndpoint.filter((noted) => noted.operation === operation)).not.toHaveLength(0);
+
+  // At the authorization endpoint the application is told; within our pages, the person.
+  const authorizations = away.filter(({ operation }) => operation === 'authorize');
+  expect(authorizations.filter(({ error }) => error !== 'temporarily_unavailable')).toEqual([]);
+  expect(authorizations).not.toHaveLength(0);
+  const signIns = away.filter(({ operation }) => operation === 'sign-in');
+  expect(
+    signIns.filter(({ isPage, status, error }) =>
+      isPage ? status !== 503 : error !== 'temporarily_unavailable',
+    ),
+  ).toEqual([]);
+  expect(signIns).not.toHaveLength(0);
+}
+
+/** A sign-in is many requests; the token endpoint's are single ones. */
+function expectPromptness(noted: readonly Noted[]): void {
+  const slow = noted.filter(
+    ({ operation, tookMs }) =>
+      !['authorize', 'sign-in'].includes(operation) && tookMs > COMMIT_TIMEOUT_MS + NOISE_MS,
+  );
+  expect(slow).toEqual([]);
+}
+
+function report({
+  store,
+  part,
+  outage,
+  load,
+  before,
+  away,
+  resumedInMs,
+}: {
+  store: StoreKind;
+  part: string;
+  outage: Outage;
+  load: Load;
+  before: Load['done'];
+  away: readonly Noted[];
+  resumedInMs: number;
+}): void {
+  const total = (counts: Load['done']): number => Object.values(counts).reduce((sum, count) => sum + count);
+  const slowest = Math.max(...load.noted.map(({ tookMs }) => tookMs));
+  process.stderr.write(
+    `${part} ${outage}, sessions in ${store}: ${total(before)} operations before, ${away.length} refused meanwhile, ` +
+      `all kinds again ${(resumedInMs / 1000).toFixed(1)} s after its return, ${total(load.done)} at the end; ` +
+      `the slowest answer took ${slowest.toFixed(0)} ms; ${load.received.length} tokens received\n`,
+  );
+}

@@ -233,7 +233,7 @@ export const configSchema = z.strictObject({
         'A browser’s session ends after this time in any case.',
       ),
       parSeconds: setting(
-        seconds(5, 600).default(60),
+        seconds(5, 60).default(60),
         'Life of a pushed authorization request (RFC 9126 §2.2).',
       ),
     })

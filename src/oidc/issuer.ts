@@ -31,7 +31,7 @@ import type { OidcStore } from './store/port.ts';
 
 export interface IssuerDependencies {
   issuer: string;
-  ttl: Lifetimes;
+  ttl: Lifetimes & { parSeconds: number };
   retryWindowSeconds: number;
   commitTimeoutMs: number;
   isMfaRequired: boolean;
@@ -92,6 +92,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
       store,
       events,
       keeping,
+      parSeconds: ttl.parSeconds,
       configuration: buildConfiguration({
         issuer,
         ttl,

@@ -26,6 +26,8 @@ export interface ProviderDependencies {
   store: OidcStore;
   events: EventRecorder;
   keeping: RecordKeeping;
+  /** Life of a pushed authorization request; a minute at most. */
+  parSeconds: number;
 }
 
 /** From the library's client object to ours. Filled as clients are found. */
@@ -51,6 +53,7 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   findClientsBy(provider, clients, clientOf);
   markReplaysOnce(provider, store);
   prefixTokenIds(provider);
+  limitPushedRequests(provider, dependencies.parSeconds);
   applyRoleClaims(provider, clientOf);
   events.bind(provider);
   provider.use(recordBeforeResponse(keeping) as Parameters<Provider['use']>[0]);
@@ -86,6 +89,21 @@ function findClientsBy(provider: Provider, clients: ClientService, clientOf: Cli
     const client = clientOf(this);
     return client !== undefined && clients.verifySecret(client, presented);
   };
+}
+
+/** The library knows one life for all pushed requests, a minute, and has no setting for it. */
+function limitPushedRequests(provider: Provider, seconds: number): void {
+  const prototype = provider.PushedAuthorizationRequest.prototype as {
+    save: (ttl: number) => Promise<string>;
+  };
+  const { save } = prototype;
+  prototype.save = function saveLimited(this: typeof prototype, ttl) {
+    return save.call(this, Math.min(ttl, seconds));
+  };
+  provider.on('pushed_authorization_request.success', (ctx) => {
+    const body = ctx.body as { expires_in: number };
+    body.expires_in = Math.min(body.expires_in, seconds);
+  });
 }
 
 /**

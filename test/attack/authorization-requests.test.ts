@@ -13,7 +13,7 @@ import {
   type Application,
 } from '../support/application.ts';
 import { startGatehouse, type TestServer } from '../support/gatehouse.ts';
-import { createPerson, type Person } from '../support/person.ts';
+import type { Person } from '../support/person.ts';
 import { sendRaw } from '../support/raw-http.ts';
 import { recordedOf } from '../support/recorded.ts';
 

@@ -49,7 +49,7 @@ describe('precedence', () => {
   it('goes default.json, the profile’s file, the variable', () => {
     file(
       'config/default.json',
-      '{ "ttl": { "parSeconds": 61, "idTokenSeconds": 62 }, "mfa": { "recoveryCodes": 6 } }',
+      '{ "ttl": { "parSeconds": 51, "idTokenSeconds": 62 }, "mfa": { "recoveryCodes": 6 } }',
     );
     file('config/development.json', '{ "ttl": { "idTokenSeconds": 63 }, "mfa": { "recoveryCodes": 7 } }');
     const result = load({ GATEHOUSE_MFA_RECOVERY_CODES: '8' });
@@ -57,7 +57,7 @@ describe('precedence', () => {
     expect(result).toMatchObject({
       kind: 'ok',
       config: {
-        ttl: { parSeconds: 61, idTokenSeconds: 63, accessTokenSeconds: 600 },
+        ttl: { parSeconds: 51, idTokenSeconds: 63, accessTokenSeconds: 600 },
         mfa: { recoveryCodes: 8 },
       },
       origins: {

@@ -4,6 +4,7 @@ import {
   type Application,
   authorizationRequest,
   authorize,
+  basicOf,
   codeOf,
   introspect,
   redeem,
@@ -23,9 +24,8 @@ import {
   startDeployment,
   successesAmong,
 } from './deployment.ts';
+import { expectDead } from './expect-dead.ts';
 
-/** A change that another process made is known here after a second at most. */
-const KNOWN_EVERYWHERE_MS = 1_000;
 /** What the test profile gives a client to come back for the answer that it lost. */
 const RETRY_WINDOW_SECONDS = 30;
 
@@ -141,27 +141,6 @@ export function describeCodesAndTokens({ concurrent, rounds }: RaceSize): void {
   });
 }
 
-/** Within a second, on every process: the access token is inactive, the refresh token refused. */
-async function expectDead(
-  nodes: readonly Node[],
-  application: Application,
-  { access_token: accessToken, refresh_token: refreshToken = '' }: Tokens,
-): Promise<void> {
-  const deadline = Date.now() + KNOWN_EVERYWHERE_MS;
-  for (const node of nodes) {
-    let { active } = await introspect(node, application, accessToken);
-    while (active && Date.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 25));
-      ({ active } = await introspect(node, application, accessToken));
-    }
-    expect(active).toBe(false);
-    expect(await answerOf(refresh(node, application, refreshToken))).toMatchObject({
-      status: 400,
-      text: expect.stringContaining('invalid_grant'),
-    });
-  }
-}
-
 /** The same cookies, sent to another process. */
 function sameBrowser(person: Person, { issuer }: Node, connectTo: string): Person {
   const browser = createPerson(issuer, { connectTo });
@@ -176,7 +155,7 @@ async function push(server: Node, application: Application): Promise<string> {
     method: 'POST',
     headers: {
       'content-type': 'application/x-www-form-urlencoded',
-      authorization: `Basic ${Buffer.from(`${application.clientId}:${application.secret}`).toString('base64')}`,
+      authorization: basicOf(application),
     },
     body: new URL(request.url).search.slice(1),
   });

@@ -67,7 +67,7 @@ export async function registerSigner(server: TestServer): Promise<Signer> {
       name: 'Signer',
       kind: 'machine',
       authMethod: 'private_key_jwt',
-      jwks: { keys: [jwk as Record<string, unknown> & JWK] },
+      jwks: { keys: [jwk] },
       grantTypes: ['client_credentials'],
     },
     OPERATOR,

@@ -1,0 +1,3 @@
+import { describeRevocations } from '../../support/races/revocations.ts';
+
+describeRevocations({ rounds: 20 });

@@ -1,0 +1,3 @@
+import { describeSessions } from '../../support/races/sessions.ts';
+
+describeSessions({ rounds: 20 });

@@ -1,0 +1,29 @@
+import { expect } from '@jest/globals';
+
+import { type Application, introspect, refresh, type Tokens } from '../application.ts';
+import { answerOf, type Node } from './deployment.ts';
+
+/** What one process revoked the others know after this long at most. */
+const KNOWN_EVERYWHERE_MS = 1_000;
+
+/** Within a second, on every process: the access token is inactive, the refresh token refused. */
+export async function expectDead(
+  nodes: readonly Node[],
+  application: Application,
+  { access_token: accessToken, refresh_token: refreshToken }: Tokens,
+  deadline = Date.now() + KNOWN_EVERYWHERE_MS,
+): Promise<void> {
+  for (const node of nodes) {
+    let { active } = await introspect(node, application, accessToken);
+    while (active && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 25));
+      ({ active } = await introspect(node, application, accessToken));
+    }
+    expect(active).toBe(false);
+    if (refreshToken === undefined) continue;
+    expect(await answerOf(refresh(node, application, refreshToken))).toMatchObject({
+      status: 400,
+      text: expect.stringContaining('invalid_grant'),
+    });
+  }
+}

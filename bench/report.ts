@@ -1,0 +1,122 @@
+import type { HashingFloor } from './floors.ts';
+import type { FloodMeasurement } from './login-flood.ts';
+import type { Machine } from './machine.ts';
+import type { Measurement } from './measure.ts';
+import type { SetUpName } from './set-ups.ts';
+
+export interface SetUpReport {
+  name: SetUpName;
+  stores: string;
+  /** Measured right before, so that it had the same neighbours. */
+  floor: Measurement;
+  scenarios: Measurement[];
+  loginFlood: FloodMeasurement[];
+}
+
+export interface Report {
+  machine: Machine;
+  seconds: number;
+  connections: number;
+  hashing: HashingFloor | undefined;
+  setUps: SetUpReport[];
+}
+
+export function formatMachine({ processor, cores, memoryGib, load, system, node }: Machine): string {
+  return `${cores} × ${processor}, ${memoryGib} GiB, load ${load.toFixed(1)} at the start; ${system}; Node ${node}`;
+}
+
+export function formatHashing({ workers, parameters, ...floor }: HashingFloor): string {
+  const { memoryKib, iterations, parallelism } = parameters;
+  const cost =
+    floor.cpuMicroseconds === undefined
+      ? ''
+      : `, ${(floor.cpuMicroseconds / 1000).toFixed(1)} ms of CPU each`;
+  return (
+    `argon2id m=${memoryKib} t=${iterations} p=${parallelism}, ${workers} processes: ` +
+    `${floor.verificationsPerSecond.toFixed(1)} verifications/s${cost}`
+  );
+}
+
+export function formatSetUp({ name, stores, floor, scenarios, loginFlood }: SetUpReport): string {
+  const floorCpu = floor.cpuMicroseconds.server;
+  const rows = [floor, ...scenarios].map((each) => {
+    const { server, hashing, postgres, redis } = each.cpuMicroseconds;
+    return [
+      each.name,
+      each.perSecond.toFixed(0),
+      milliseconds(each.p50Ms),
+      milliseconds(each.p99Ms),
+      micro(server),
+      server !== undefined && Number.isFinite(server) && floorCpu ? (server / floorCpu).toFixed(1) : '–',
+      each === floor ? '' : micro(hashing),
+      each === floor ? '' : micro(postgres),
+      each === floor ? '' : micro(redis),
+      each.failures === 0 ? '' : `${each.failures} FAILED`,
+    ];
+  });
+  const heads = [
+    '',
+    '/s',
+    'p50 ms',
+    'p99 ms',
+    'CPU µs',
+    '× Koa',
+    'hashing µs',
+    'PostgreSQL µs',
+    'Redis µs',
+    '',
+  ];
+  const flood = loginFlood.map(({ flooding, signInsPerSecond, busyPerSecond, tokens, failures }) => [
+    flooding === 0 ? 'idle' : `${flooding} sign-ins at once`,
+    tokens.perSecond.toFixed(0),
+    milliseconds(tokens.p50Ms),
+    milliseconds(tokens.p99Ms),
+    flooding === 0 ? '' : signInsPerSecond.toFixed(0),
+    flooding === 0 ? '' : busyPerSecond.toFixed(0),
+    failures + tokens.failures === 0 ? '' : `${failures + tokens.failures} FAILED`,
+  ]);
+  const floodHeads = ['token endpoint while', 'tokens/s', 'p50 ms', 'p99 ms', 'sign-ins/s', 'busy/s', ''];
+  return [
+    `${name}: ${stores}`,
+    '',
+    formatTable([heads, ...rows]),
+    ...(flood.length > 0 ? ['', formatTable([floodHeads, ...flood])] : []),
+    '',
+  ].join('\n');
+}
+
+/** Everything that went wrong, with the first answer of each. */
+export function listFailures({ setUps }: Report): string[] {
+  return setUps.flatMap(({ name, floor, scenarios, loginFlood }) =>
+    [
+      floor,
+      ...scenarios,
+      ...loginFlood.map(({ tokens }) => tokens),
+      ...loginFlood.map((flood) => ({ ...flood, name: `${flood.flooding} sign-ins at once` })),
+    ]
+      .filter(({ failures }) => failures > 0)
+      .map((each) => `${name}, ${each.name}: ${each.failures} failed, first ${each.firstFailure}`),
+  );
+}
+
+function milliseconds(value: number): string {
+  return Number.isFinite(value) ? value.toFixed(value < 10 ? 2 : 0) : '–';
+}
+
+function micro(value: number | undefined): string {
+  return value !== undefined && Number.isFinite(value) ? value.toFixed(0) : '–';
+}
+
+function formatTable(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) =>
+          column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+        )
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

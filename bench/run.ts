@@ -1,0 +1,150 @@
+/**
+ * `npm run bench`: what a request costs, on the embedded set-up and on PostgreSQL + Redis, beside two floors measured
+ * in the same run. How to read what it prints is in README.md.
+ */
+import { writeFile } from 'node:fs/promises';
+
+import { measureHashing, measureKoa } from './floors.ts';
+import { measureLoginFlood } from './login-flood.ts';
+import { describeMachine, describePostgres, describeRedis } from './machine.ts';
+import { measure } from './measure.ts';
+import { type BenchOptions, parseOptions, USAGE } from './options.ts';
+import { populate } from './preparation.ts';
+import { formatProfile, readProfile, summarise } from './profile.ts';
+import {
+  formatHashing,
+  formatMachine,
+  formatSetUp,
+  listFailures,
+  type Report,
+  type SetUpReport,
+} from './report.ts';
+import { SCENARIOS } from './scenarios.ts';
+import { createTestServices, type TestServices } from './services.ts';
+import { SET_UPS, type SetUpName, startSetUp } from './set-ups.ts';
+
+const LOGIN_FLOOD = 'login-flood';
+const HASHING = 'argon2';
+const FLOODS = [16, 64];
+
+let options: BenchOptions | undefined;
+try {
+  options = readOptions(process.argv.slice(2));
+} catch (error) {
+  say(`${(error as Error).message}\n${USAGE}`);
+  process.exitCode = 2;
+}
+if (options) process.exitCode = await main(options);
+
+/** @throws TypeError for arguments that it does not know */
+function readOptions(args: string[]): BenchOptions {
+  const parsed = parseOptions(args);
+  const names = [...SCENARIOS.map(({ name }) => name), LOGIN_FLOOD, HASHING];
+  requireKnown('--only', parsed.only, names);
+  requireKnown('--on', parsed.on, SET_UPS);
+  return parsed;
+}
+
+function requireKnown(option: string, given: readonly string[], known: readonly string[]): void {
+  const unknown = given.find((name) => !known.includes(name));
+  if (unknown !== undefined)
+    throw new TypeError(`${option} ${unknown} is not known: choose from ${known.join(', ')}`);
+}
+
+async function main(options: BenchOptions): Promise<number> {
+  const { seconds, connections } = options;
+  const report: Report = { machine: describeMachine(), seconds, connections, hashing: undefined, setUps: [] };
+  print(formatMachine(report.machine));
+  print(`${connections} connections for ${seconds} s each, after a warm-up\n`);
+
+  const services = createTestServices(process.env, say);
+  // A Ctrl-C reaches the servers too, which end by themselves; what is ours is stopped here, once.
+  let isInterrupted = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => (isInterrupted = true));
+  try {
+    if (isWanted(options, HASHING)) {
+      report.hashing = await measureHashing({ seconds });
+      print(`${formatHashing(report.hashing)}\n`);
+    }
+    for (const name of SET_UPS) {
+      if (isInterrupted || (options.on.length > 0 && !options.on.includes(name))) continue;
+      const setUp = await measureSetUp(name, options, services, () => isInterrupted);
+      report.setUps.push(setUp);
+      print(formatSetUp(setUp));
+    }
+  } finally {
+    await services.stop();
+  }
+  if (options.jsonFile !== undefined)
+    await writeFile(options.jsonFile, `${JSON.stringify(report, undefined, 2)}\n`);
+  const failures = listFailures(report);
+  for (const failure of failures) say(failure);
+  return failures.length > 0 || isInterrupted ? 1 : 0;
+}
+
+function isWanted({ only }: BenchOptions, name: string): boolean {
+  return only.length === 0 || only.includes(name);
+}
+
+async function measureSetUp(
+  name: SetUpName,
+  options: BenchOptions,
+  services: TestServices,
+  isInterrupted: () => boolean,
+): Promise<SetUpReport> {
+  const { seconds, connections, profileDirectory, isQuick } = options;
+  const floor = await measureKoa({ seconds, connections });
+  const setUp = await startSetUp(name, { services, profileDirectory });
+  let report: SetUpReport;
+  try {
+    const population = await populate(setUp);
+    report = {
+      name,
+      stores: await describeStores(name, services),
+      floor,
+      scenarios: [],
+      loginFlood: [],
+    };
+    for (const { name: scenario, prepare, leastSeconds = 0 } of SCENARIOS) {
+      if (isInterrupted() || !isWanted(options, scenario)) continue;
+      const load = await prepare({ setUp, population, seconds, connections });
+      const { issuer: url, processorTimes } = setUp;
+      const applied = { url, connections, processorTimes, seconds: Math.max(seconds, leastSeconds) };
+      report.scenarios.push(await measure(load, { name: scenario, ...applied }));
+    }
+    if (isWanted(options, LOGIN_FLOOD) && !isInterrupted()) {
+      const floods = isQuick ? FLOODS.slice(0, 1) : FLOODS;
+      report.loginFlood = await measureLoginFlood({ setUp, population }, { seconds, floods });
+    }
+  } finally {
+    await setUp.stop();
+  }
+  await printProfile(options, setUp.pid, report);
+  return report;
+}
+
+/** The server writes its profile when it has ended. */
+async function printProfile(
+  { profileDirectory }: BenchOptions,
+  pid: number,
+  report: SetUpReport,
+): Promise<void> {
+  const profile = profileDirectory === undefined ? undefined : await readProfile(profileDirectory, pid);
+  if (!profile) return;
+  for (const { name, window } of report.scenarios)
+    print(formatProfile(`${report.name} ${name}`, summarise(profile, window)));
+}
+
+async function describeStores(name: SetUpName, services: TestServices): Promise<string> {
+  if (name === 'embedded') return 'the embedded PostgreSQL alone';
+  const { databaseUrl, redisUrl } = await services.start();
+  return `${await describePostgres(databaseUrl)} + ${await describeRedis(redisUrl)}`;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}

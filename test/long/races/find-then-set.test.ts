@@ -1,3 +1,3 @@
 import { describeFindThenSet } from '../../support/races/find-then-set.ts';
 
-describeFindThenSet({ concurrent: 50, rounds: 20 });
+describeFindThenSet({ concurrent: 50, rounds: 5 });

@@ -75,11 +75,12 @@ export async function registerSigner(server: TestServer): Promise<Signer> {
   return { clientId: client.clientId, key: privateKey, issuer: server.issuer };
 }
 
-/** One assertion, presented `count` times at once. */
+/** One assertion, presented `count` times at once; and where `again` is given, after it once more. */
 export async function presentAssertion(
   nodes: readonly Node[],
   count: number,
   { clientId, key, issuer }: Signer,
+  { again }: { again?: (first: Answer[]) => Promise<void> } = {},
 ): Promise<Answer[]> {
   const assertion = await new SignJWT({ jti: randomToken() })
     .setProtectedHeader({ alg: 'ES256', kid: 'signer' })
@@ -95,12 +96,17 @@ export async function presentAssertion(
     client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
     client_assertion: assertion,
   };
-  return fireAtOnce(nodes, count, (node) =>
-    answerOf(fetch(`${node.issuer}/oauth/token`, { method: 'POST', body: new URLSearchParams(body) })),
-  );
+  const present = (): Promise<Answer[]> =>
+    fireAtOnce(nodes, count, (node) =>
+      answerOf(fetch(`${node.issuer}/oauth/token`, { method: 'POST', body: new URLSearchParams(body) })),
+    );
+  const first = await present();
+  if (!again) return first;
+  await again(first);
+  return present();
 }
 
-export function registerMachine(server: TestServer): Promise<Application> {
+function registerMachine(server: TestServer): Promise<Application> {
   return registerApplication(server, {
     kind: 'machine',
     redirectUris: [],

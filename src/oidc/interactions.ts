@@ -116,15 +116,22 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
       return interaction ? { kind: 'found', interaction } : { kind: 'expired' };
     },
 
-    finishLogin: (exchange, account) =>
-      finish(exchange, {
+    finishLogin: async (exchange, account) => {
+      const details = await detailsOf(exchange);
+      if (details.grantId !== undefined && details.session?.accountId !== account.sub) {
+        // Another person's, and about to be revoked with their session: this pass must not end with it.
+        delete details.grantId;
+        await details.persist();
+      }
+      return finish(exchange, {
         login: {
           accountId: account.sub,
           acr: ACR_ONE_FACTOR,
           amr: amrFor(undefined),
           ts: Math.floor(clock.now().getTime() / 1000),
         },
-      }),
+      });
+    },
 
     acceptSecondFactor: async (exchange, account, method) => {
       const details = await detailsOf(exchange);

@@ -2,7 +2,6 @@
  * The composition root: read from top to bottom it is the architecture. Where state lives is opened in state.ts, the
  * subjects upon it are built in subjects.ts; here the server opens its doors to them.
  */
-import { createServer as createHttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { createAuthenticationService } from './accounts/authentication.ts';
@@ -14,7 +13,7 @@ import { parseListen } from './config/formats.ts';
 import { registerDemoClients } from './demo-clients.ts';
 import { loadAssets } from './http/assets.ts';
 import { createHost } from './http/host.ts';
-import { closeGracefully, listen } from './http/listener.ts';
+import { createListener } from './http/listener.ts';
 import { createRenderer } from './http/render.ts';
 import { createHomeRoute } from './interaction/home.ts';
 import { createProviderPages } from './interaction/provider-pages.ts';
@@ -241,8 +240,9 @@ async function serve(
       },
     }),
   });
-  const http = createHttpServer(host.callback());
-  const address = await listen(http, { port: config.port, address: config.listenAddress });
+  const listener = createListener(host.callback());
+  const address = await listener.listen({ port: config.port, address: config.listenAddress });
+  closing.push(() => listener.close(0));
   jobs.start();
   closing.push(jobs.stop);
 
@@ -274,8 +274,9 @@ async function serve(
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     health.startDraining();
+    listener.askToLeave();
     await new Promise((resolve) => setTimeout(resolve, config.shutdown.drainSeconds * 1000));
-    await closeGracefully(http, config.shutdown.graceSeconds);
+    await listener.close(config.shutdown.graceSeconds);
     await runInUnitOfWork(audit, (unit) => {
       unit.record({ type: 'server.stopped', outcome: 'success', payload: {} });
       return unit.commit();

@@ -21,6 +21,8 @@ const CONFIG_DIRECTORY = path.join(import.meta.dirname, '..', '..', 'config');
 
 export interface Deployment {
   issuer: string;
+  /** A folder of its own, removed at the end. */
+  directory: string;
   /** For arranging things, past the servers. */
   subjects: Subjects;
   postgres: PostgresServer;
@@ -84,6 +86,7 @@ export async function createDeployment({
 
     return {
       issuer: config.issuer,
+      directory,
       subjects,
       postgres,
       redis,

@@ -300,6 +300,7 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
       await delay(pauseMs);
     }
   });
+  for (const work of running) work.catch((error: unknown) => surprises.push(String(error)));
   const ended = Promise.allSettled(running);
 
   return {

@@ -173,8 +173,15 @@ function report({
 }): void {
   const total = (counts: Load['done']): number => Object.values(counts).reduce((sum, count) => sum + count);
   const slowest = Math.max(...load.noted.map(({ tookMs }) => tookMs));
+  const refused = Object.fromEntries(
+    Object.keys(before).map((operation) => [
+      operation,
+      away.filter((noted) => noted.operation === operation).length,
+    ]),
+  );
   process.stderr.write(
-    `${part} ${outage}, sessions in ${store}: ${total(before)} operations before, ${away.length} refused meanwhile, ` +
+    `${part} ${outage}, sessions in ${store}: ${total(before)} operations before, ${away.length} refused meanwhile ` +
+      `(${JSON.stringify(refused)}), ` +
       `all kinds again ${(resumedInMs / 1000).toFixed(1)} s after its return, ${total(load.done)} at the end; ` +
       `the slowest answer took ${slowest.toFixed(0)} ms; ${load.received.length} tokens received\n`,
   );

@@ -212,6 +212,7 @@ describe('a session', () => {
   it('of a disabled account is worth nothing', async () => {
     const { person, credentials } = await signedIn(server);
     await server.subjects.accounts.disable(credentials.account.id, { kind: 'operator', name: 'test' });
+    await server.subjects.revocations.refresh();
     const visited = await person.open(authorizationRequest(server, application).url);
     expect(visited.isAway).toBe(false);
     expect(visited.html).toContain('name="password"');

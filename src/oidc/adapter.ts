@@ -19,7 +19,13 @@ import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { AppError } from '../platform/errors.ts';
 import { digest, randomToken } from '../platform/ids.ts';
 import { HonestRetry, orTemporarilyUnavailable, temporarilyUnavailable } from './errors.ts';
-import { inheritAnswer, LEASE_SECONDS, refreshAnswerKey, rememberRefresh } from './refresh-answers.ts';
+import {
+  findAnswer,
+  inheritAnswer,
+  LEASE_SECONDS,
+  rememberRefresh,
+  type WonRefresh,
+} from './refresh-answers.ts';
 import { createSessionSaving } from './session-saving.ts';
 import type { Model, OidcStore, StoredPayload } from './store/port.ts';
 import { mayBe } from './token-ids.ts';
@@ -89,27 +95,19 @@ function createAdapter(
     const payload = await store.find(model, id);
     const unit = requireUnit();
     const spender = randomToken(16);
-    let tookOverFrom: string | undefined;
+    const refresh: WonRefresh = { refreshToken: id, spender };
     let wasSpentBefore = false;
     // Before the mark: a store that falls silent may set it after we have given up.
     unit.onRollback(async () => {
       // The attempt that was taken over had been recorded: its answer is that of everybody who asks within the window.
-      const isInherited =
-        wasSpentBefore &&
-        tookOverFrom !== undefined &&
-        (await inheritAnswer(store, {
-          refreshToken: id,
-          from: tookOverFrom,
-          to: spender,
-          retryWindowSeconds,
-        }));
+      const isInherited = wasSpentBefore && (await inheritAnswer(store, refresh, { retryWindowSeconds }));
       await (isInherited ? store.confirmSpent(model, id, spender) : store.releaseSpent(model, id, spender));
     });
     const spent = await spendOrWait(id, spender);
     if (spent.kind === 'missing') throw new errors.InvalidGrant('not found when it was to be spent');
     if (spent.kind === 'lost') return refuseSpent(id, payload, spent);
 
-    tookOverFrom = spent.tookOverFrom;
+    if (spent.tookOverFrom !== undefined) refresh.tookOverFrom = spent.tookOverFrom;
     unit.onCommit(() => store.confirmSpent(model, id, spender));
     unit.spend({
       kind: model,
@@ -121,9 +119,7 @@ function createAdapter(
       },
     });
     const { ctx } = Provider;
-    if (model === 'RefreshToken' && ctx) {
-      rememberRefresh(ctx, { refreshToken: id, spender, ...optional('tookOverFrom', tookOverFrom) });
-    }
+    if (model === 'RefreshToken' && ctx) rememberRefresh(ctx, refresh);
     return undefined;
   };
 
@@ -150,7 +146,7 @@ function createAdapter(
     if (model === 'PushedAuthorizationRequest')
       throw new errors.InvalidRequestUri('request_uri was already used');
     if (model === 'RefreshToken' && clock.now().getTime() - at.getTime() <= retryWindowSeconds * 1000) {
-      const answer = await store.getAnswer(refreshAnswerKey(id, by));
+      const answer = await findAnswer(store, { refreshToken: id, spender: by });
       if (answer) throw new HonestRetry(id, answer);
     }
     recordReplay(model, payload);
@@ -177,11 +173,11 @@ function createAdapter(
     },
     findByUid: async (uid) => {
       const payload = await store.findByUid(uid);
-      return payload && !isDead(uid, payload) ? (payload as AdapterPayload) : undefined;
+      return payload && !isDead(uid, payload) ? payload : undefined;
     },
     findByUserCode: async (userCode) => {
       const payload = await store.findByUserCode(userCode);
-      return payload && !isDead(userCode, payload) ? (payload as AdapterPayload) : undefined;
+      return payload && !isDead(userCode, payload) ? payload : undefined;
     },
     consume: (id) => spend(id),
     destroy: async (id) => {
@@ -309,7 +305,7 @@ function isIssued(model: Model): boolean {
 function asFound(model: Model, payload: StoredPayload): AdapterPayload {
   const { consumed, ...rest } = payload;
   const isAboutToBeSpent = model === 'PushedAuthorizationRequest' || Provider.ctx?.oidc.route === 'token';
-  return (isAboutToBeSpent || consumed === undefined ? rest : payload) as AdapterPayload;
+  return isAboutToBeSpent || consumed === undefined ? rest : payload;
 }
 
 /**

@@ -12,13 +12,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { AppError } from '../platform/errors.ts';
 import { HonestRetry, isUnavailable, RETRY_AFTER_SECONDS } from './errors.ts';
 import { faultEvent, recordSilentRoutes, recordRetry, type EventRecorder } from './events.ts';
-import {
-  keepAnswer,
-  openRefreshAnswer,
-  refreshAnswerKey,
-  sealRefreshAnswer,
-  wonRefresh,
-} from './refresh-answers.ts';
+import { findInheritedAnswer, keepAnswer, openRefreshAnswer, wonRefresh } from './refresh-answers.ts';
 import { isSessionSaved } from './session-saving.ts';
 import type { OidcStore } from './store/port.ts';
 
@@ -87,16 +81,12 @@ async function refuseConflict(
   conflict: AppError,
   keeping: RecordKeeping,
 ): Promise<void> {
-  const refresh = wonRefresh(ctx);
   const spent = isSpendConflict(conflict) ? conflict.cause : undefined;
-  if (spent && refresh?.tookOverFrom) {
-    const answer = await keeping.store.getAnswer(
-      refreshAnswerKey(refresh.refreshToken, refresh.tookOverFrom),
-    );
-    if (answer) {
-      answerRetry(ctx, new HonestRetry(refresh.refreshToken, answer));
-      return commit(ctx, unit, keeping);
-    }
+  const refresh = spent?.kind === 'RefreshToken' ? wonRefresh(ctx) : undefined;
+  const recorded = refresh && (await findInheritedAnswer(keeping.store, refresh));
+  if (refresh && recorded !== undefined) {
+    answerRetry(ctx, new HonestRetry(refresh.refreshToken, recorded));
+    return commit(ctx, unit, keeping);
   }
   // A proof that comes twice says nothing about the grant.
   const grantId = spent?.grantId;
@@ -134,13 +124,8 @@ function refusalFor(kind: string): errors.OIDCProviderError {
 async function keepAnswerForRetry(ctx: KoaContextWithOIDC, keeping: RecordKeeping): Promise<void> {
   const refresh = wonRefresh(ctx);
   if (!refresh || ctx.status !== 200 || typeof ctx.body !== 'object' || ctx.body === null) return;
-  const { refreshToken, spender } = refresh;
-  await keepAnswer(keeping.store, {
-    refreshToken,
-    spender,
-    sealed: sealRefreshAnswer(refreshToken, ctx.body),
-    retryWindowSeconds: keeping.retryWindowSeconds,
-  });
+  const { retryWindowSeconds } = keeping;
+  await keepAnswer(keeping.store, refresh, { answer: ctx.body, retryWindowSeconds });
 }
 
 function answerRetry(ctx: KoaContextWithOIDC, { refreshToken, sealedAnswer }: HonestRetry): void {

@@ -34,38 +34,64 @@ export function refreshAnswerKey(refreshToken: string, spender: string): string 
 }
 
 /**
+ * Before an answer that took a mark over. Whether its own record became durable, or that of the attempt before it, is not
+ * to be told from the outside; so nobody who takes over from it in turn may give it out.
+ */
+const AFTER_TAKEOVER = 'after takeover.';
+
+/**
  * Keeps the sealed answer for whoever presents the token again. A mark whose process died is taken over only when its
  * lease has lapsed, and the answer is wanted then: so it is kept for that much longer than the window.
  */
 export async function keepAnswer(
   store: OidcStore,
-  {
-    refreshToken,
-    spender,
-    sealed,
-    retryWindowSeconds,
-  }: { refreshToken: string; spender: string; sealed: string; retryWindowSeconds: number },
+  { refreshToken, spender, tookOverFrom }: WonRefresh,
+  { answer, retryWindowSeconds }: { answer: object; retryWindowSeconds: number },
 ): Promise<void> {
-  await store.putAnswer(refreshAnswerKey(refreshToken, spender), sealed, LEASE_SECONDS + retryWindowSeconds);
+  const sealed = sealRefreshAnswer(refreshToken, answer);
+  await store.putAnswer(
+    refreshAnswerKey(refreshToken, spender),
+    tookOverFrom === undefined ? sealed : `${AFTER_TAKEOVER}${sealed}`,
+    LEASE_SECONDS + retryWindowSeconds,
+  );
+}
+
+/** The sealed answer of a spending whose mark is final, and whose record is therefore durable. */
+export async function findAnswer(
+  store: OidcStore,
+  { refreshToken, spender }: { refreshToken: string; spender: string },
+): Promise<string | undefined> {
+  const kept = await store.getAnswer(refreshAnswerKey(refreshToken, spender));
+  return kept?.startsWith(AFTER_TAKEOVER) ? kept.slice(AFTER_TAKEOVER.length) : kept;
+}
+
+/** The sealed answer of the attempt that was taken over, where PostgreSQL says that its record is durable. */
+export async function findInheritedAnswer(
+  store: OidcStore,
+  { refreshToken, tookOverFrom }: WonRefresh,
+): Promise<string | undefined> {
+  if (tookOverFrom === undefined) return undefined;
+  const kept = await store.getAnswer(refreshAnswerKey(refreshToken, tookOverFrom));
+  return kept?.startsWith(AFTER_TAKEOVER) ? undefined : kept;
 }
 
 /**
  * The answer of the attempt that was taken over becomes that of who took over, whose own was never recorded.
  *
- * @returns false where it is not kept any more
+ * @returns false where there is none
  */
 export async function inheritAnswer(
   store: OidcStore,
-  {
-    refreshToken,
-    from,
-    to,
-    retryWindowSeconds,
-  }: { refreshToken: string; from: string; to: string; retryWindowSeconds: number },
+  refresh: WonRefresh,
+  { retryWindowSeconds }: { retryWindowSeconds: number },
 ): Promise<boolean> {
-  const sealed = await store.getAnswer(refreshAnswerKey(refreshToken, from));
+  const sealed = await findInheritedAnswer(store, refresh);
   if (sealed === undefined) return false;
-  await keepAnswer(store, { refreshToken, spender: to, sealed, retryWindowSeconds });
+  await store.putAnswer(
+    refreshAnswerKey(refresh.refreshToken, refresh.spender),
+    sealed,
+    LEASE_SECONDS + retryWindowSeconds,
+  );
   return true;
 }
 

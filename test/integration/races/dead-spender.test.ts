@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { refreshAnswerKey, sealRefreshAnswer } from '../../../src/oidc/refresh-answers.ts';
+import { keepAnswer } from '../../../src/oidc/refresh-answers.ts';
 import type { OidcStore } from '../../../src/oidc/store/port.ts';
 import { digest, randomToken, uuidv7 } from '../../../src/platform/ids.ts';
 import {
@@ -59,8 +59,12 @@ describe.each<StoreKind>(['redis', 'postgres'])('a process that died, with token
       [digest(model, id), model, uuidv7(), uuidv7()],
     );
 
-  const keepRecorded = (token: string, spender: string) =>
-    store.putAnswer(refreshAnswerKey(token, spender), sealRefreshAnswer(token, RECORDED), 60);
+  const keepRecorded = (refreshToken: string, spender: string) =>
+    keepAnswer(
+      store,
+      { refreshToken, spender },
+      { answer: RECORDED, retryWindowSeconds: RETRY_WINDOW_SECONDS },
+    );
 
   const refreshAtOnce = (application: Application, token: string) =>
     fireAtOnce([server], 20, () => answerOf(refresh(server, application, token)));
@@ -101,6 +105,22 @@ describe.each<StoreKind>(['redis', 'postgres'])('a process that died, with token
     const token = tokens.refresh_token ?? '';
     await spendAndDie('RefreshToken', token);
     await recordSpending('RefreshToken', token);
+
+    const answers = await refreshAtOnce(application, token);
+    expect(answers.every(({ status }) => status === 400)).toBe(true);
+    await expectDead([server], application, tokens);
+  });
+
+  it('gives nobody the answer of a process that had taken over and died as well', async () => {
+    const { application, tokens } = await signedIn(server);
+    const token = tokens.refresh_token ?? '';
+    await spendAndDie('RefreshToken', token);
+    await recordSpending('RefreshToken', token);
+    // The second took the mark over and kept its own answer, which was never recorded.
+    const second = { refreshToken: token, spender: randomToken(), tookOverFrom: 'the first' };
+    const took = await store.spend('RefreshToken', token, { spender: second.spender, leaseSeconds: 0 });
+    expect(took).toMatchObject({ kind: 'won', tookOverFrom: expect.any(String) });
+    await keepAnswer(store, second, { answer: RECORDED, retryWindowSeconds: RETRY_WINDOW_SECONDS });
 
     const answers = await refreshAtOnce(application, token);
     expect(answers.every(({ status }) => status === 400)).toBe(true);

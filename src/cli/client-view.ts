@@ -35,6 +35,11 @@ export function presentClient(client: Client): object {
     policy_uri: client.policyUri ?? null,
     tos_uri: client.tosUri ?? null,
     contacts: client.contacts,
+    backchannel_logout_uri: client.backchannelLogoutUri ?? null,
+    backchannel_logout_session_required: client.backchannelLogoutSessionRequired,
+    frontchannel_logout_uri: client.frontchannelLogoutUri ?? null,
+    frontchannel_logout_session_required: client.frontchannelLogoutSessionRequired,
+    sign_out_ends_offline: client.endsOfflineGrants ?? null,
     secrets: client.secrets.map(({ id, createdAt, expiresAt }) => ({
       id,
       created_at: createdAt,
@@ -100,6 +105,19 @@ export function formatClient(client: Client, now: Date): string {
     ['Terms of use', client.tosUri],
     ['Contacts', client.contacts],
     [
+      'Told of sign-outs',
+      logoutAddress(client.backchannelLogoutUri, client.backchannelLogoutSessionRequired),
+    ],
+    ['Loaded at them', logoutAddress(client.frontchannelLogoutUri, client.frontchannelLogoutSessionRequired)],
+    [
+      'Offline access',
+      client.endsOfflineGrants === undefined
+        ? undefined
+        : client.endsOfflineGrants
+          ? 'ends at a sign-out'
+          : 'outlives a sign-out',
+    ],
+    [
       'Secrets',
       live.map(({ id, createdAt, expiresAt }) => {
         const end = expiresAt ? `, ends ${formatTime(expiresAt)} UTC` : '';
@@ -110,4 +128,9 @@ export function formatClient(client: Client, now: Date): string {
     ['Changed', `${formatTime(client.updatedAt)} UTC`],
     ['Mind', adviceOn(client)],
   ]);
+}
+
+function logoutAddress(uri: string | undefined, isSessionNamed: boolean): string | undefined {
+  if (uri === undefined) return undefined;
+  return isSessionNamed ? uri : `${uri} (of the person, not the session)`;
 }

@@ -67,6 +67,15 @@ export interface ClientDefinition {
   contacts: readonly string[];
   /** Origins that may call the token and userinfo endpoints from a browser (CORS). */
   allowedOrigins: readonly string[];
+  /** Where its server is told of sign-outs (OIDC Back-Channel Logout 1.0 §2.2). */
+  backchannelLogoutUri?: string;
+  /** Whether it is told which session ended (`sid`); else every session of the person there ends. */
+  backchannelLogoutSessionRequired: boolean;
+  /** Loaded in a frame when a browser signs out (OIDC Front-Channel Logout 1.0 §2). */
+  frontchannelLogoutUri?: string;
+  frontchannelLogoutSessionRequired: boolean;
+  /** Whether signing out ends its `offline_access` as well; as configured where absent. */
+  endsOfflineGrants?: boolean;
 }
 
 /** A stored secret: salted SHA-256 of 256 random bits, so no slow hash is needed. */
@@ -90,6 +99,14 @@ export interface Client extends ClientDefinition {
 /** Whether the client cannot keep a secret (RFC 6749 §2.1). */
 export function isPublic(client: Pick<ClientDefinition, 'authMethod'>): boolean {
   return client.authMethod === 'none';
+}
+
+/** Whether its ID tokens must carry `sid`, for it will be told of the end of a session by that name. */
+export function needsSid(client: ClientDefinition): boolean {
+  return (
+    (client.backchannelLogoutUri !== undefined && client.backchannelLogoutSessionRequired) ||
+    (client.frontchannelLogoutUri !== undefined && client.frontchannelLogoutSessionRequired)
+  );
 }
 
 /** Whether the client authenticates with a shared secret (RFC 6749 §2.3.1). */

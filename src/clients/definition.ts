@@ -11,7 +11,14 @@ import {
   type ClientKind,
 } from './client.ts';
 import { checkJwks } from './jwks.ts';
-import { checkOrigin, checkRedirectUri, checkWebUri, destinationOf, originsOf } from './redirect-uris.ts';
+import {
+  checkOrigin,
+  checkRedirectUri,
+  checkServerUri,
+  checkWebUri,
+  destinationOf,
+  originsOf,
+} from './redirect-uris.ts';
 import { checkRolesClaim } from './roles-claim.ts';
 
 const MAX_URIS = 50;
@@ -55,6 +62,8 @@ export function defineClient(input: DefinitionInput): ClientDefinition {
     claimsInIdToken: false,
     contacts: [],
     allowedOrigins: kind === 'browser' ? originsOf(given.redirectUris ?? []) : [],
+    backchannelLogoutSessionRequired: true,
+    frontchannelLogoutSessionRequired: true,
     ...given,
     kind,
     grantTypes,
@@ -161,6 +170,30 @@ function checkUris(definition: ClientDefinition): void {
         uri,
         property.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
       );
+  }
+  checkLogoutUris(definition);
+}
+
+function checkLogoutUris(definition: ClientDefinition): void {
+  const { kind, redirectUris, backchannelLogoutUri, frontchannelLogoutUri } = definition;
+  const logoutUris = [backchannelLogoutUri, frontchannelLogoutUri].filter((uri) => uri !== undefined);
+  if (kind === 'machine' && logoutUris.length > 0) {
+    throw refuse('nobody signs in to a machine client, so it is told of no sign-out');
+  }
+  if (backchannelLogoutUri !== undefined) {
+    checkServerUri(backchannelLogoutUri, {
+      property: 'backchannel_logout_uri',
+      // OIDC Back-Channel Logout 1.0 §2.2.
+      mayBeHttp: !isPublic(definition),
+    });
+  }
+  if (frontchannelLogoutUri === undefined) return;
+  checkWebUri(frontchannelLogoutUri, 'frontchannel_logout_uri');
+  if (!originsOf(redirectUris).includes(new URL(frontchannelLogoutUri).origin)) {
+    // OIDC Front-Channel Logout 1.0 §2: nobody's page is loaded but the client's own.
+    throw refuse(
+      'the frontchannel_logout_uri must have the scheme, host and port of one of the redirect URIs',
+    );
   }
 }
 

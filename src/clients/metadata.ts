@@ -46,6 +46,10 @@ export type ClientMetadata = {
   initiate_login_uri?: string;
   jwks?: { keys: Record<string, unknown>[] };
   jwks_uri?: string;
+  backchannel_logout_uri?: string;
+  backchannel_logout_session_required?: boolean;
+  frontchannel_logout_uri?: string;
+  frontchannel_logout_session_required?: boolean;
   [GATEHOUSE_METADATA]: GatehouseMetadata;
 };
 
@@ -82,6 +86,14 @@ export function toMetadata(client: Client): ClientMetadata {
     ...(client.initiateLoginUri?.startsWith('https:') && { initiate_login_uri: client.initiateLoginUri }),
     ...(client.jwks !== undefined && { jwks: { keys: client.jwks.keys.map((key) => ({ ...key })) } }),
     ...(client.jwksUri !== undefined && { jwks_uri: client.jwksUri }),
+    ...(client.backchannelLogoutUri !== undefined && {
+      backchannel_logout_uri: client.backchannelLogoutUri,
+      backchannel_logout_session_required: client.backchannelLogoutSessionRequired,
+    }),
+    ...(client.frontchannelLogoutUri !== undefined && {
+      frontchannel_logout_uri: client.frontchannelLogoutUri,
+      frontchannel_logout_session_required: client.frontchannelLogoutSessionRequired,
+    }),
     [GATEHOUSE_METADATA]: {
       kind: client.kind,
       first_party: client.firstParty,

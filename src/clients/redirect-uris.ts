@@ -47,6 +47,27 @@ export function checkWebUri(uri: string, property: string): void {
   if (inspect(uri, refuse).destination === 'private_use') throw refuse(uri, 'use https');
 }
 
+/**
+ * Checks an address that our server asks, such as `backchannel_logout_uri`. Which hosts it may lead to is decided when
+ * it is asked (platform/outgoing.ts): plain http reaches those on the operator's allow-list only.
+ *
+ * @throws AppError `invalid_client` (400)
+ */
+export function checkServerUri(
+  uri: string,
+  { property, mayBeHttp }: { property: string; mayBeHttp: boolean },
+): void {
+  const refuse = (subject: string, advice: string): AppError =>
+    new AppError('invalid_client', 400, `The ${property} ${JSON.stringify(subject)} is refused: ${advice}.`);
+  checkSpelling(uri, refuse);
+  const url = URL.parse(uri);
+  if (!url) throw refuse(uri, 'it is not an absolute URI; write it as https://host/path');
+  if (url.protocol === 'http:' ? !mayBeHttp : url.protocol !== 'https:') throw refuse(uri, 'use https');
+  checkPath(uri, refuse);
+  if (url.href !== uri && url.href !== `${uri}/`)
+    throw refuse(uri, `write it in its normal form, ${url.href}`);
+}
+
 /** The destination of a URI that was checked before. */
 export function destinationOf(uri: string): UriDestination {
   return inspect(uri, refuseRedirect).destination;

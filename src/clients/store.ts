@@ -32,6 +32,11 @@ interface ClientRow {
   initiate_login_uri: string | null;
   contacts: string[];
   allowed_origins: string[];
+  backchannel_logout_uri: string | null;
+  backchannel_logout_session_required: boolean;
+  frontchannel_logout_uri: string | null;
+  frontchannel_logout_session_required: boolean;
+  ends_offline_grants: boolean | null;
   created_at: Date;
   updated_at: Date;
   secrets: SecretJson[];
@@ -85,6 +90,11 @@ function columnsOf(definition: ClientDefinition): Record<string, unknown> {
     initiate_login_uri: definition.initiateLoginUri,
     contacts: definition.contacts,
     allowed_origins: definition.allowedOrigins,
+    backchannel_logout_uri: definition.backchannelLogoutUri,
+    backchannel_logout_session_required: definition.backchannelLogoutSessionRequired,
+    frontchannel_logout_uri: definition.frontchannelLogoutUri,
+    frontchannel_logout_session_required: definition.frontchannelLogoutSessionRequired,
+    ends_offline_grants: definition.endsOfflineGrants,
   };
 }
 
@@ -200,6 +210,8 @@ function toClient(row: ClientRow): Client {
     claimsInIdToken: row.claims_in_id_token,
     contacts: row.contacts,
     allowedOrigins: row.allowed_origins,
+    backchannelLogoutSessionRequired: row.backchannel_logout_session_required,
+    frontchannelLogoutSessionRequired: row.frontchannel_logout_session_required,
     secrets: row.secrets.map(toSecret),
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -212,6 +224,9 @@ function toClient(row: ClientRow): Client {
     ...(row.policy_uri !== null && { policyUri: row.policy_uri }),
     ...(row.tos_uri !== null && { tosUri: row.tos_uri }),
     ...(row.initiate_login_uri !== null && { initiateLoginUri: row.initiate_login_uri }),
+    ...(row.backchannel_logout_uri !== null && { backchannelLogoutUri: row.backchannel_logout_uri }),
+    ...(row.frontchannel_logout_uri !== null && { frontchannelLogoutUri: row.frontchannel_logout_uri }),
+    ...(row.ends_offline_grants !== null && { endsOfflineGrants: row.ends_offline_grants }),
   };
 }
 

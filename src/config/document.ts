@@ -31,6 +31,8 @@ const groupTitles: Readonly<Record<string, string>> = {
   refresh: 'Refresh tokens',
   audit: 'Audit log',
   keys: 'Signing keys',
+  signOut: 'Signing out',
+  outgoing: 'Requests to applications',
   branding: 'Branding',
 };
 

@@ -56,6 +56,18 @@ export function networkFault(text: string): Fault {
   }
 }
 
+/** A host name, an IP address, or a network in CIDR form. */
+export function hostOrNetworkFault(text: string): Fault {
+  if (networkFault(text) === undefined) return undefined;
+  const isName =
+    text.length <= 253 &&
+    /^(?!-)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*$/i.test(text) &&
+    !/^[\d.]+$/.test(text);
+  return isName
+    ? undefined
+    : `must hold hosts such as app.internal, addresses or networks such as 10.0.0.0/8; "${text}" is none`;
+}
+
 export function listenAddressFault(text: string): Fault {
   return isIP(text) || text === 'localhost'
     ? undefined

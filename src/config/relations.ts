@@ -42,6 +42,14 @@ const relations: readonly Relation[] = [
     message: ({ password }) => `is less than argon2 needs for ${password.parallelism} lanes (RFC 9106 §3.1).`,
     remedy: 'Give at least 8 KiB for each lane of password.parallelism.',
   },
+  {
+    paths: ['keys.rotateAfterSeconds', 'keys.publishBeforeSigningSeconds'],
+    holds: ({ keys }) =>
+      keys.rotateAfterSeconds === 0 || keys.rotateAfterSeconds > keys.publishBeforeSigningSeconds,
+    message: ({ keys }) =>
+      `is not longer than the ${keys.publishBeforeSigningSeconds} s for which the next key is published before it signs.`,
+    remedy: 'Raise it, lower keys.publishBeforeSigningSeconds, or set it to 0 to rotate by hand.',
+  },
 ];
 
 /** Settings that contradict each other, in any profile. */

@@ -10,6 +10,7 @@ import { z } from 'zod';
 
 import {
   connectionUrlFault,
+  hostOrNetworkFault,
   issuerFault,
   listenAddressFault,
   networkFault,
@@ -272,6 +273,34 @@ export const configSchema = z.strictObject({
       publishBeforeSigningSeconds: setting(
         seconds(0, 30 * 86_400).default(3600),
         'How long the next signing key is published before it signs: at least as long as applications cache `/oauth/jwks`.',
+      ),
+      rotateAfterSeconds: setting(
+        seconds(0).default(7_776_000),
+        'How long a signing key signs before the next one takes over by itself; 0: only when an operator rotates.',
+      ),
+    })
+    .prefault({}),
+  signOut: z
+    .strictObject({
+      endsOfflineGrants: setting(
+        z.boolean().default(false),
+        'Whether signing out also ends what a person let applications do while they are away (`offline_access`). A client may be set otherwise.',
+      ),
+      giveUpAfterSeconds: setting(
+        seconds(60, 30 * 86_400).default(86_400),
+        'How long an application that cannot be reached is told of a sign-out again and again, with growing pauses.',
+      ),
+    })
+    .prefault({}),
+  outgoing: z
+    .strictObject({
+      allowedHosts: setting(
+        z.array(text(hostOrNetworkFault)).default([]),
+        'Hosts, addresses and networks that this server may ask although they are not public: applications on the internal network that are told of sign-outs or publish keys. Only these may be asked by plain http.',
+      ),
+      timeoutMs: setting(
+        whole(100, 60_000).default(5000),
+        'How long an application may take to answer when this server asks it, in milliseconds.',
       ),
     })
     .prefault({}),

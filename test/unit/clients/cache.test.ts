@@ -122,4 +122,27 @@ describe('the client cache', () => {
     source.answer(client);
     expect(await next).toBe(client);
   });
+
+  it('serves the last known client while the database is away, and no other fault', async () => {
+    const source = heldBack();
+    const cache = createClientCache(source);
+    const client = buildClient();
+    const first = cache.find('a');
+    source.answer(client);
+    await first;
+    cache.clear();
+    const meanwhile = cache.find('a');
+    source.fail(Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }));
+    expect(await meanwhile).toBe(client);
+    const broken = cache.find('a');
+    source.fail(new Error('a fault of ours'));
+    await expect(broken).rejects.toThrow('a fault of ours');
+    const gone = cache.find('a');
+    source.answer(undefined);
+    expect(await gone).toBeUndefined();
+    cache.clear();
+    const afterwards = cache.find('a');
+    source.fail(Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }));
+    await expect(afterwards).rejects.toThrow('connect');
+  });
 });

@@ -2,10 +2,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@je
 
 import { type OidcStore, TOMBSTONE_SECONDS } from '../../../src/oidc/store/port.ts';
 import { createRedisStore } from '../../../src/oidc/store/redis-store.ts';
+import { createRedis } from '../../../src/platform/redis.ts';
 import type { Redis } from '../../../src/platform/redis.ts';
 import { createSealer, sealingKeyFrom } from '../../../src/platform/seal.ts';
 import { createTestClock } from '../../support/clock.ts';
-import { createTestRedis } from '../../support/redis.ts';
+import { createTestRedis, testRedisUrl } from '../../support/redis.ts';
 
 const sealer = createSealer([sealingKeyFrom('a secret of more than thirty-two characters')]);
 
@@ -103,7 +104,8 @@ describe('the Redis store', () => {
   });
 
   it('throws when Redis does not answer, and leaves no mark behind', async () => {
-    const away = redis.duplicate();
+    const away = createRedis({ url: testRedisUrl() });
+    await away.connect();
     const cut = createRedisStore({ redis: away, keyPrefix, clock, sealer });
     await store.upsert('AuthorizationCode', 'c', {}, 60);
     away.disconnect();

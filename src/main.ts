@@ -43,6 +43,7 @@ export async function runServer(): Promise<void> {
     else logger.info(message);
   };
 
+  const signals = stopOnSignals(logger);
   const startedAt = performance.now();
   let server: Server;
   try {
@@ -51,6 +52,7 @@ export async function runServer(): Promise<void> {
       logger,
       version: readVersion(),
       onProgress: say,
+      signal: signals.interruption,
       onLost: (error) => {
         logger.fatal({ err: error }, 'the embedded database was lost to another server');
         process.exit(1);
@@ -58,12 +60,13 @@ export async function runServer(): Promise<void> {
     });
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
+    if (signals.interruption.aborted) process.exit(0);
     process.stderr.write(`\nGatehouse did not start: ${error.message}\n`);
     if (error.cause instanceof Error) process.stderr.write(`  (${error.cause.message})\n`);
     process.exit(1);
   }
   announce(server, config, logger, performance.now() - startedAt);
-  stopOnSignals(server, logger);
+  signals.stopWith(server);
 }
 
 function noticesOf(loaded: Extract<LoadResult, { kind: 'ok' }>): Problem[] {
@@ -128,12 +131,20 @@ function announceOnce(administrator: Server['firstAdministrator']): void {
   process.stdout.write(`First administrator: ${administrator.email} ${administrator.password}\n`);
 }
 
-function stopOnSignals(server: Server, logger: Logger): void {
-  let isStopping = false;
-  const stop = (signal: NodeJS.Signals): void => {
-    if (isStopping) return;
-    isStopping = true;
-    logger.info({ signal }, 'stopping');
+/**
+ * Before the server is ready a signal only says that it shall not be: what has begun is closed in order. Afterwards the
+ * first one stops it, and more of them change nothing.
+ */
+function stopOnSignals(logger: Logger): { interruption: AbortSignal; stopWith: (server: Server) => void } {
+  const interruption = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (interruption.signal.aborted) return;
+      logger.info({ signal }, 'stopping');
+      interruption.abort();
+    });
+  }
+  const stop = (server: Server): void => {
     server.stop().then(
       () => process.exit(0),
       (error: unknown) => {
@@ -142,6 +153,11 @@ function stopOnSignals(server: Server, logger: Logger): void {
       },
     );
   };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  return {
+    interruption: interruption.signal,
+    stopWith: (server) => {
+      if (interruption.signal.aborted) stop(server);
+      else interruption.signal.addEventListener('abort', () => stop(server));
+    },
+  };
 }

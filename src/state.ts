@@ -30,6 +30,8 @@ export interface StateOptions {
   /** A command beside a server, or alone. A server owns its embedded database. */
   isCommand?: boolean;
   onProgress?: (message: string) => void;
+  /** Aborted: do not wait any more for what is not there yet. */
+  signal?: AbortSignal;
   /** The embedded database was lost to another server: this one must end. */
   onLost?: (error: unknown) => void;
 }
@@ -67,9 +69,19 @@ export async function openState(options: StateOptions): Promise<State> {
         })
       : undefined;
   const connection = embedded?.connection ?? { connectionString: config.database.url ?? '' };
-  const db = createDatabase({ connection, maxConnections: config.database.maxConnections, onError });
-  const auditDb = createDatabase({ connection, maxConnections: AUDIT_CONNECTIONS, onError });
-  const redis = config.redis.url === undefined ? undefined : createRedis({ url: config.redis.url, onError });
+  // Nothing that a request waits for takes longer than its commit may.
+  const patienceMs = config.audit.commitTimeoutMs / 2;
+  const db = createDatabase({
+    connection,
+    maxConnections: config.database.maxConnections,
+    patienceMs,
+    onError,
+  });
+  const auditDb = createDatabase({ connection, maxConnections: AUDIT_CONNECTIONS, patienceMs, onError });
+  const redis =
+    config.redis.url === undefined
+      ? undefined
+      : createRedis({ url: config.redis.url, isCluster: config.redis.cluster, patienceMs, onError });
 
   const close = async (): Promise<void> => {
     redis?.disconnect();
@@ -80,6 +92,7 @@ export async function openState(options: StateOptions): Promise<State> {
     const waiting = {
       timeoutSeconds: config.startup.waitSeconds,
       onWaiting: (message: string) => logger.warn(message),
+      signal: options.signal,
     };
     await waitFor({ what: 'PostgreSQL', attempt: db.ping, isPassing: isDatabaseUnavailable, ...waiting });
     if (redis) {

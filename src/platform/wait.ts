@@ -1,10 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { AppError } from './errors.ts';
 
 /**
  * Tries until it works, with growing pauses (0.25 s to 5 s), and says what is waited for.
  *
  * @param isPassing whether the fault may go away by itself; others are thrown at once
- * @throws AppError `not_reachable` after `timeoutSeconds`, with the last fault as its cause
+ * @throws AppError `not_reachable` after `timeoutSeconds`, with the last fault as its cause; `interrupted` when `signal`
+ *   is aborted
  */
 export async function waitFor<T>({
   what,
@@ -12,6 +15,7 @@ export async function waitFor<T>({
   isPassing,
   timeoutSeconds,
   onWaiting,
+  signal,
 }: {
   /** As in "Waiting for PostgreSQL at db:5432". */
   what: string;
@@ -19,6 +23,7 @@ export async function waitFor<T>({
   isPassing: (error: unknown) => boolean;
   timeoutSeconds: number;
   onWaiting: (message: string) => void;
+  signal?: AbortSignal | undefined;
 }): Promise<T> {
   const deadline = Date.now() + timeoutSeconds * 1000;
   let pauseMs = 250;
@@ -34,7 +39,9 @@ export async function waitFor<T>({
         });
       }
       onWaiting(`Waiting for ${what} (${error instanceof Error ? error.message : String(error)})`);
-      await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, leftMs)));
+      await delay(Math.min(pauseMs, leftMs), undefined, { signal }).catch(() => {
+        throw new AppError('interrupted', 503, `Told to stop while it was waiting for ${what}.`);
+      });
       pauseMs = Math.min(pauseMs * 2, 5_000);
     }
   }

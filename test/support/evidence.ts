@@ -2,7 +2,7 @@
 import { systemClock } from '../../src/platform/clock.ts';
 import { createAuditLog } from '../../src/audit/log.ts';
 import { createDatabase } from '../../src/platform/database.ts';
-import { digest, keyedDigest } from '../../src/platform/ids.ts';
+import { digest } from '../../src/platform/ids.ts';
 import { createSealer, sealingKeyFrom } from '../../src/platform/seal.ts';
 import type { Load } from './load.ts';
 
@@ -59,7 +59,7 @@ export async function gatherEvidence(
     return {
       unrecorded: load.received
         .filter(({ value, requestId }) => {
-          const requests = requestsOf.get(keyedDigest(fingerprintKey, value));
+          const requests = requestsOf.get(audit.fingerprint(value));
           return !requests || !(requests.has(requestId) || retries.has(requestId));
         })
         .map(({ operation, requestId }) => `${operation} ${requestId}`),

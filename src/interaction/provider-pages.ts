@@ -34,8 +34,8 @@ export function createProviderPages({ renderer, interactionTtlSeconds, emailOf }
   return {
     renderError: async (context: object, out: OAuthError, error: Error): Promise<void> => {
       const ctx = context as ProviderContext;
-      const status = ctx.status;
-      ctx.set('Cache-Control', 'no-store');
+      // As for the pages of a pass that is over (routes.ts).
+      const status = isExpired(error) ? 410 : ctx.status;
       sendPage(ctx, errorPage(ctx, out, error), status);
     },
     renderUnavailable: (context: object): string => {
@@ -77,7 +77,7 @@ export function createProviderPages({ renderer, interactionTtlSeconds, emailOf }
     const technical = { code: error, ...(description === undefined ? {} : { description }) };
     const client = ctx.oidc?.client;
     const name = client?.clientName ?? 'the app';
-    if (cause.name === 'SessionNotFound') {
+    if (isExpired(cause)) {
       const url = client?.initiateLoginUri ?? client?.clientUri;
       return renderer.expired({
         lifetimeSeconds: interactionTtlSeconds,
@@ -97,6 +97,10 @@ export function createProviderPages({ renderer, interactionTtlSeconds, emailOf }
     const { title, advice } = wordsFor(error, ctx.oidc?.route, name);
     return renderer.error({ title, advice, requestId, technical });
   }
+}
+
+function isExpired(error: Error): boolean {
+  return error.name === 'SessionNotFound';
 }
 
 /** Errors that stay here, because the address to send the person back to is not known to be the client's. */

@@ -266,7 +266,7 @@ describe('an interaction', () => {
     expect(resume).toContain('/oauth/authorize/');
     const victim = createPerson(server.issuer);
     const visited = await victim.open(resume);
-    expect([visited.status, visited.isAway]).toEqual([400, false]);
+    expect([visited.status, visited.isAway]).toEqual([410, false]);
     expect(sessionOf(victim)).toBeUndefined();
   });
 });

@@ -29,7 +29,7 @@ export function wonRefresh(ctx: { req: object }): WonRefresh | undefined {
 }
 
 /** Where the answer to this spending of the token lies. Another spending has another answer. */
-export function refreshAnswerKey(refreshToken: string, spender: string): string {
+function refreshAnswerKey(refreshToken: string, spender: string): string {
   return digest('refresh answer', refreshToken, spender);
 }
 
@@ -95,7 +95,7 @@ export async function inheritAnswer(
   return true;
 }
 
-export function sealRefreshAnswer(refreshToken: string, answer: object): string {
+function sealRefreshAnswer(refreshToken: string, answer: object): string {
   const iv = randomBytes(12);
   const cipher = createCipheriv('aes-256-gcm', keyFrom(refreshToken), iv);
   const body = Buffer.concat([cipher.update(JSON.stringify(answer)), cipher.final(), cipher.getAuthTag()]);

@@ -21,6 +21,9 @@ export const DEPLOYMENTS: readonly DeploymentKind[] = [
   { store: 'postgres', processes: 2 },
 ];
 
+/** For the quick versions: what holds for two processes holds for one. */
+export const WITH_TWO_PROCESSES = DEPLOYMENTS.filter(({ processes }) => processes === 2);
+
 /** Where a request can be sent. */
 export type Node = Pick<TestServer, 'issuer'>;
 

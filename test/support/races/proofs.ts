@@ -9,6 +9,7 @@ import {
   answerOf,
   type Deployment,
   DEPLOYMENTS,
+  type DeploymentKind,
   fireAtOnce,
   type Node,
   type RaceSize,
@@ -18,8 +19,11 @@ import {
 
 type Key = Awaited<ReturnType<typeof generateKeyPair>>['privateKey'];
 
-export function describeProofs({ concurrent, rounds }: RaceSize): void {
-  describe.each(DEPLOYMENTS)('marks in $store, $processes process(es)', (kind) => {
+export function describeProofs(
+  { concurrent, rounds }: RaceSize,
+  deployments: readonly DeploymentKind[] = DEPLOYMENTS,
+): void {
+  describe.each(deployments)('marks in $store, $processes process(es)', (kind) => {
     let deployment: Deployment;
     beforeAll(async () => {
       deployment = await startDeployment(kind);

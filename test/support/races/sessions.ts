@@ -12,14 +12,24 @@ import {
   type Tokens,
 } from '../application.ts';
 import { createPerson, type Person } from '../person.ts';
-import { answerOf, type Deployment, DEPLOYMENTS, type Node, startDeployment } from './deployment.ts';
+import {
+  answerOf,
+  type Deployment,
+  DEPLOYMENTS,
+  type DeploymentKind,
+  type Node,
+  startDeployment,
+} from './deployment.ts';
 
 const APPLICATIONS = 20;
 /** Tokens of this scope end with the session, and only as long as it knows the application: the strictest case. */
 const SCOPE = 'openid';
 
-export function describeSessions({ rounds }: { rounds: number }): void {
-  describe.each(DEPLOYMENTS)('one browser session in $store, $processes process(es)', (kind) => {
+export function describeSessions(
+  { rounds }: { rounds: number },
+  deployments: readonly DeploymentKind[] = DEPLOYMENTS,
+): void {
+  describe.each(deployments)('one browser session in $store, $processes process(es)', (kind) => {
     let deployment: Deployment;
     let credentials: { email: string; password: string };
     beforeAll(async () => {

@@ -45,6 +45,11 @@ export interface DefinitionOptions {
   policyUri?: string;
   tosUri?: string;
   contact?: string[];
+  backchannelLogoutUri?: string;
+  backchannelLogoutSession?: boolean;
+  frontchannelLogoutUri?: string;
+  frontchannelLogoutSession?: boolean;
+  signOutEndsOffline?: boolean;
 }
 
 /** The options that may be taken back, by the name that `--clear` takes. */
@@ -63,12 +68,16 @@ const CLEARABLE = {
   scope: 'scopes',
   contact: 'contacts',
   'allowed-origin': 'allowedOrigins',
+  'backchannel-logout-uri': 'backchannelLogoutUri',
+  'frontchannel-logout-uri': 'frontchannelLogoutUri',
+  'sign-out-ends-offline': 'endsOfflineGrants',
 } as const;
 
 export const CLEARABLE_NAMES = Object.keys(CLEARABLE);
 
-export function addDefinitionOptions(command: Command): Command {
-  return command
+/** @param isUpdate whether what was switched on before can be switched off */
+export function addDefinitionOptions(command: Command, { isUpdate = false } = {}): Command {
+  command
     .option('--redirect-uri <uri...>', 'where people come back to after signing in')
     .option('--post-logout-redirect-uri <uri...>', 'where they come back to after signing out')
     .addOption(new Option('--grant-type <type...>', 'how it gets tokens').choices(GRANT_TYPES))
@@ -81,25 +90,15 @@ export function addDefinitionOptions(command: Command): Command {
     .option('--jwks-file <file>', 'its public keys, for private_key_jwt: a file with a JSON Web Key Set')
     .option('--jwks-uri <uri>', 'where it publishes them, instead')
     .option('--first-party', 'it is our own: people are not asked for consent')
-    .option('--no-first-party', 'it is somebody else’s')
     .addOption(new Option('--consent <when>', 'when people are asked').choices(CONSENT_POLICIES))
     .option('--require-role <role>', 'nobody gets in without this role')
     .option('--require-mfa', 'nobody gets in without a second factor')
-    .option('--no-require-mfa', 'leave that to the person’s roles')
-    .option('--pkce', 'require PKCE (the default)')
-    .option(
-      '--no-pkce',
-      'do not require PKCE: for a confidential client that cannot; `clients list` flags it',
-    )
     .option('--par-required', 'authorization requests must be pushed (RFC 9126)')
-    .option('--no-par-required', 'they need not be pushed')
     .option('--dpop-bound', 'access tokens must be bound to a key (RFC 9449)')
-    .option('--no-dpop-bound', 'they need not be bound')
     .addOption(new Option('--id-token-alg <alg>', 'what signs its ID tokens').choices(ID_TOKEN_ALGS))
     .option('--roles-claim <name>', 'the claim that carries roles: groups, realm_access.roles, a URI')
     .option('--roles-prefix <prefix>', 'only roles whose name begins so')
     .option('--claims-in-id-token', 'put every granted claim into the ID token (Kubernetes, Argo CD, Vault)')
-    .option('--no-claims-in-id-token', 'leave them to userinfo')
     .option('--access-token-ttl <duration>', 'the life of its access tokens: 300, 10m', parseDuration)
     .option('--allowed-origin <origin...>', 'web origins that may call the token endpoint (browser clients)')
     .option('--client-uri <uri>', 'its home page')
@@ -107,7 +106,30 @@ export function addDefinitionOptions(command: Command): Command {
     .option('--logo-uri <uri>', 'its logo')
     .option('--policy-uri <uri>', 'its privacy notice')
     .option('--tos-uri <uri>', 'its terms of use')
-    .option('--contact <address...>', 'e-mail addresses of those responsible');
+    .option('--contact <address...>', 'e-mail addresses of those responsible')
+    .option('--backchannel-logout-uri <uri>', 'where its server is told of sign-outs')
+    .option('--frontchannel-logout-uri <uri>', 'the page of it that a browser loads when it signs out')
+    .option('--sign-out-ends-offline', 'signing out ends its offline access as well')
+    .option('--no-sign-out-ends-offline', 'signing out leaves its offline access, whatever the settings say');
+  if (isUpdate) {
+    command
+      .option('--no-first-party', 'it is somebody else’s')
+      .option('--no-require-mfa', 'leave second factors to roles')
+      .option('--pkce', 'require PKCE')
+      .option('--no-par-required', 'requests need not be pushed')
+      .option('--no-dpop-bound', 'access tokens need not be bound')
+      .option('--no-claims-in-id-token', 'leave claims to userinfo')
+      .option('--backchannel-logout-session', 'tell it which session ended')
+      .option('--frontchannel-logout-session', 'load its page with issuer and session');
+  }
+  // Last: a `--no-…` without its counterpart before it would count as given.
+  return command
+    .option('--no-backchannel-logout-session', 'tell it the person only: all their sessions there end')
+    .option('--no-frontchannel-logout-session', 'load that page without issuer and session')
+    .option(
+      '--no-pkce',
+      'do not require PKCE, for a confidential client that cannot; `clients list` flags it',
+    );
 }
 
 /** What the options say about a client, what is not said left out. */
@@ -148,6 +170,11 @@ export async function readDefinition(
     policyUri: options.policyUri,
     tosUri: options.tosUri,
     contacts: options.contact,
+    backchannelLogoutUri: options.backchannelLogoutUri,
+    backchannelLogoutSessionRequired: options.backchannelLogoutSession,
+    frontchannelLogoutUri: options.frontchannelLogoutUri,
+    frontchannelLogoutSessionRequired: options.frontchannelLogoutSession,
+    endsOfflineGrants: options.signOutEndsOffline,
   });
 }
 

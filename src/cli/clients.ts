@@ -87,6 +87,7 @@ Examples:
       .command('update <client-id>')
       .description('Change what is given. A list that is given replaces the one before.')
       .option('--name <name>', 'the name that people see'),
+    { isUpdate: true },
   )
     .option('--clear <option...>', `take an option back: ${CLEARABLE_NAMES.join(', ')}`)
     .option('--json', 'print for machines')

@@ -58,5 +58,6 @@ function plainUsageMessage({ message }: CommanderError): string {
     .map((line) => line.trim().replace(/^\((.*)\)$/, '$1'))
     .filter((line) => line !== '');
   const sentence = `${first.charAt(0).toUpperCase()}${first.slice(1)}`;
-  return [/[.?!]$/.test(sentence) ? sentence : `${sentence}.`, ...rest].join(' ');
+  const help = rest.length === 0 && sentence.startsWith('Unknown ') ? ['--help lists what there is.'] : [];
+  return [/[.?!]$/.test(sentence) ? sentence : `${sentence}.`, ...rest, ...help].join(' ');
 }

@@ -24,7 +24,7 @@ try {
     const { code, message, exitCode } = await describeFailure(error);
     const isTold = error instanceof CommanderError && error.code === 'commander.help';
     if (isForMachines) {
-      const text = isTold ? 'A command is missing; --help lists them.' : message;
+      const text = isTold ? 'A command is missing; --help lists them.' : message.replaceAll(/\s*\n\s*/g, ' ');
       process.stderr.write(`${JSON.stringify({ error: code, error_description: text })}\n`);
     } else if (!isTold) {
       process.stderr.write(`gatehouse: ${message}\n`);

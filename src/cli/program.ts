@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+
 import { Command } from 'commander';
 
-import packageJson from '../../package.json' with { type: 'json' };
 import { addAudit } from './audit.ts';
 import { addClients } from './clients.ts';
 import { addConfig } from './config.ts';
@@ -26,7 +28,7 @@ Examples:
 export function createProgram({ isForMachines }: { isForMachines: boolean }): Command {
   const program = new Command('gatehouse')
     .description('An OpenID Connect identity provider, and its operator’s tools.')
-    .version(packageJson.version, '-V, --version', 'print the version')
+    .version(readVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'say how a command is called')
     .helpCommand('help [command]', 'the same as --help')
     .exitOverride()
@@ -47,4 +49,9 @@ export function createProgram({ isForMachines }: { isForMachines: boolean }): Co
   addKeys(program);
   addData(program);
   return program;
+}
+
+function readVersion(): string {
+  const file = path.join(import.meta.dirname, '..', '..', 'package.json');
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

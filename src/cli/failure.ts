@@ -4,7 +4,7 @@ import { AppError } from '../platform/errors.ts';
 
 export const EXIT_DONE = 0;
 export const EXIT_REFUSED = 1;
-export const EXIT_MISUSED = 2;
+const EXIT_MISUSED = 2;
 
 const MISUSED = 'misused';
 const INTERRUPTED = 'interrupted';

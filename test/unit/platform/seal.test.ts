@@ -17,6 +17,8 @@ describe('a sealer', () => {
     expect(rotated.open(old, 'c').toString()).toBe('kept');
     expect(rotated.keyIdOf(old)).not.toBe(rotated.currentKeyId);
     expect(rotated.keyIdOf(rotated.seal('kept', 'c'))).toBe(rotated.currentKeyId);
+    expect(rotated.knows(rotated.keyIdOf(old))).toBe(true);
+    expect(createSealer([second]).knows(rotated.keyIdOf(old))).toBe(false);
   });
 
   it.each([

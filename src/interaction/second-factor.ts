@@ -11,11 +11,12 @@ import type { Visit } from './visit.ts';
 const codeForm = z.strictObject({ code: z.string().max(100).default('') });
 const emptyForm = z.strictObject({});
 
-/** The page that fits: the challenge for who has a factor, else enrolment; the recovery codes' page once it is done. */
+/** The page that fits: the challenge for who has a factor, else enrolment, then its recovery codes. */
 export async function showSecondFactor(visit: Visit): Promise<void> {
   const { ctx, door, interaction, at } = visit;
   const account = accountOf(visit);
   if (interaction.isSecondFactorDone) {
+    if (!interaction.isNewlyEnrolled) return goOn(visit);
     const renew = { action: at('/recovery-codes/renew') };
     return sendPage(
       ctx,
@@ -36,11 +37,13 @@ export async function submitTotp(visit: Visit): Promise<void> {
   const result = await door.factors.verifyTotp({ accountId: account.id, code });
   if (result.kind !== 'ok') return refuse(visit, result, 'totp', await renderTotp(visit, result));
   door.onSignIn('success', 'totp');
-  await door.interactions.acceptSecondFactor(ctx, account, 'otp');
+  await door.interactions.acceptSecondFactor(ctx, account, { method: 'otp' });
   return goOn(visit);
 }
 
 export async function showRecoveryCode(visit: Visit): Promise<void> {
+  if (visit.interaction.isSecondFactorDone) return goOn(visit);
+  accountOf(visit);
   return sendPage(visit.ctx, renderRecovery(visit));
 }
 
@@ -52,7 +55,7 @@ export async function submitRecoveryCode(visit: Visit): Promise<void> {
   const result = await door.factors.verifyRecoveryCode({ accountId: account.id, code });
   if (result.kind !== 'ok') return refuse(visit, result, 'recovery_code', renderRecovery(visit, result));
   door.onSignIn('success', 'recovery_code');
-  await door.interactions.acceptSecondFactor(ctx, account, 'recovery');
+  await door.interactions.acceptSecondFactor(ctx, account, { method: 'recovery' });
   return goOn(visit);
 }
 
@@ -65,7 +68,7 @@ export async function confirmEnrolment(visit: Visit): Promise<void> {
   const result = await door.factors.confirmTotp({ accountId: account.id, code });
   if (result.kind !== 'ok') return refuse(visit, result, 'totp', await renderEnrolment(visit, result));
   door.onSignIn('success', 'totp');
-  await door.interactions.acceptSecondFactor(ctx, account, 'otp');
+  await door.interactions.acceptSecondFactor(ctx, account, { method: 'otp', isNewlyEnrolled: true });
   return sendCodes(visit, result.recoveryCodes);
 }
 
@@ -79,7 +82,7 @@ export async function continueAfterCodes(visit: Visit): Promise<void> {
 export async function renewCodes(visit: Visit): Promise<void> {
   const { ctx, door, interaction, at } = visit;
   readForm(ctx, emptyForm);
-  if (!interaction.isSecondFactorDone) return seeOther(ctx, at());
+  if (!interaction.isNewlyEnrolled) return seeOther(ctx, at());
   const account = accountOf(visit);
   const codes = await door.factors.regenerateRecoveryCodes(account.id, { kind: 'account', id: account.id });
   return sendCodes(visit, codes);

@@ -33,6 +33,8 @@ export interface Interaction {
   account?: Account;
   /** Set once a second factor was accepted in this pass, until the person continues. */
   isSecondFactorDone: boolean;
+  /** Set where that factor was enrolled in this pass, so that its recovery codes were shown. */
+  isNewlyEnrolled: boolean;
 }
 
 export type InteractionLookup =
@@ -52,7 +54,11 @@ export interface Interactions {
   /** Each of these returns the URL to go on at. */
   finishLogin: (exchange: Exchange, account: Account) => Promise<string>;
   /** Remembers the second factor; `continueUrl` goes on, at once or after the recovery codes were shown. */
-  acceptSecondFactor: (exchange: Exchange, account: Account, method: 'otp' | 'recovery') => Promise<void>;
+  acceptSecondFactor: (
+    exchange: Exchange,
+    account: Account,
+    factor: { method: 'otp' | 'recovery'; isNewlyEnrolled?: boolean },
+  ) => Promise<void>;
   continueUrl: (exchange: Exchange) => Promise<string>;
   grantConsent: (exchange: Exchange, interaction: Interaction) => Promise<string>;
   declineConsent: (exchange: Exchange, interaction: Interaction) => Promise<string>;
@@ -70,6 +76,9 @@ export interface InteractionsDependencies {
   revocations: RevocationList;
   clock: Clock;
 }
+
+/** A note of ours in the pass's result; the library passes over it. */
+const NEWLY_ENROLLED = 'newly_enrolled';
 
 type Details = Awaited<ReturnType<Provider['interactionDetails']>>;
 
@@ -93,12 +102,14 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
     const submitted = details.result ?? details.lastSubmission;
     const sub = details.session?.accountId ?? submitted?.login?.accountId;
     const account = sub === undefined ? undefined : await accounts.findBySub(sub);
+    const isSecondFactorDone = details.prompt.name === 'mfa' && details.result?.login?.acr === ACR_TWO_FACTORS;
     return {
       uid: details.uid,
       step: stepOf(details),
       client,
       ...(account ? { account } : {}),
-      isSecondFactorDone: details.prompt.name === 'mfa' && details.result?.login?.acr === ACR_TWO_FACTORS,
+      isSecondFactorDone,
+      isNewlyEnrolled: isSecondFactorDone && details.result?.[NEWLY_ENROLLED] === true,
     };
   };
 
@@ -133,7 +144,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
       });
     },
 
-    acceptSecondFactor: async (exchange, account, method) => {
+    acceptSecondFactor: async (exchange, account, { method, isNewlyEnrolled = false }) => {
       const details = await detailsOf(exchange);
       const before = details.lastSubmission;
       const ts = before?.login?.ts ?? (await loginTimeOf(provider(), details));
@@ -144,6 +155,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
           amr: amrFor(method),
           ...(ts === undefined ? {} : { ts }),
         },
+        [NEWLY_ENROLLED]: isNewlyEnrolled,
       });
     },
 

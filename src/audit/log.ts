@@ -1,3 +1,5 @@
+import { createSecretKey } from 'node:crypto';
+
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { keyedDigest } from '../platform/ids.ts';
@@ -85,6 +87,7 @@ export function createAuditLog({
   onRevoked,
 }: AuditLogOptions): AuditLog {
   const reportError = (error: unknown, message: string): void => logger?.error({ err: error }, message);
+  const fingerprintSecret = createSecretKey(fingerprintKey);
   const undo = createUndoQueue({ reportError });
   const writer = createWriter({
     db,
@@ -113,7 +116,7 @@ export function createAuditLog({
       await writer.write(prepareBatch(batch, clock.now()));
       if (onRevoked) for (const revocation of batch.revocations) onRevoked(revocation);
     },
-    fingerprint: (secret) => keyedDigest(fingerprintKey, secret),
+    fingerprint: (secret) => keyedDigest(fingerprintSecret, secret),
     list: (filter = {}) => listEvents(db, filter),
     export: (filter) => exportEvents(db, filter),
     verify: (options) => verifyChain(db, options),

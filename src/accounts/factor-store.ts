@@ -15,6 +15,7 @@ export async function findTotp(db: Queryable, accountId: string): Promise<TotpRo
   const { rows } = await db.query<TotpRow>(
     'select account_id, secret, confirmed_at, created_at from totp where account_id = $1',
     [accountId],
+    { name: 'accounts_find_totp' },
   );
   return rows[0];
 }

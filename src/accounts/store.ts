@@ -81,7 +81,9 @@ export async function findAccountById(db: Queryable, id: string): Promise<Accoun
 
 export async function findAccountBySub(db: Queryable, sub: string): Promise<Account | undefined> {
   if (sub.includes('\0')) return undefined;
-  const { rows } = await db.query<AccountRow>(`select ${COLUMNS} from accounts where sub = $1`, [sub]);
+  const { rows } = await db.query<AccountRow>(`select ${COLUMNS} from accounts where sub = $1`, [sub], {
+    name: 'accounts_find_by_sub',
+  });
   return rows[0] && toAccount(rows[0]);
 }
 

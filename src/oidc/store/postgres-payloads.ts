@@ -47,6 +47,7 @@ export async function putPayload(
       record.userCodeDigest ?? null,
       expiresAt ?? null,
     ],
+    { name: 'oidc_put_payload' },
   );
   return rowCount > 0;
 }
@@ -60,6 +61,7 @@ export async function findPayload(
   const { rows } = await db.query<PayloadRow>(
     `select ${PAYLOAD_COLUMNS} from oidc_payloads where model = $2 and id_digest = $3 and ${IS_ALIVE}`,
     [now, model, idDigest],
+    { name: 'oidc_find_payload' },
   );
   return rows[0];
 }
@@ -139,6 +141,7 @@ export async function spendPayload(
      from held where p.model = $2 and p.id_digest = $3
      returning held.spent_by as held_by`,
     [now, model, idDigest, spender, leaseUntil],
+    { name: 'oidc_spend_payload' },
   );
   if (won[0]) {
     const heldBy = won[0].held_by;
@@ -170,6 +173,7 @@ export async function confirmSpentPayload(
     `update oidc_payloads set spent_final = true
      where model = $1 and id_digest = $2 and spent_by = $3 and ended_at is null and not spent_final`,
     [model, idDigest, spender],
+    { name: 'oidc_confirm_spent' },
   );
 }
 

@@ -21,7 +21,9 @@ export async function findSession(
   idDigest: string,
   now: Date,
 ): Promise<SessionRow | undefined> {
-  const { rows } = await db.query<SessionRow>(`${SESSION_QUERY} and p.id_digest = $2`, [now, idDigest]);
+  const { rows } = await db.query<SessionRow>(`${SESSION_QUERY} and p.id_digest = $2`, [now, idDigest], {
+    name: 'oidc_find_session',
+  });
   return rows[0];
 }
 
@@ -93,6 +95,7 @@ export async function saveSession(
       JSON.stringify(session.granted),
       session.withdrawn,
     ],
+    { name: session.isNew ? 'oidc_begin_session' : 'oidc_save_session' },
   );
   return rows[0]?.is_saved ? 'saved' : 'ended';
 }

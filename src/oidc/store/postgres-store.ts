@@ -158,6 +158,7 @@ export function createPostgresStore({
         `insert into oidc_answers (key_digest, sealed, expires_at) values ($1, $2, $3)
          on conflict (key_digest) do update set sealed = excluded.sealed, expires_at = excluded.expires_at`,
         [digest(key), sealed, after(ttlSeconds)],
+        { name: 'oidc_put_answer' },
       );
     },
     getAnswer: async (key) => {

@@ -10,6 +10,7 @@ import type { Assets } from './assets.ts';
 import { errorResponses } from './errors.ts';
 import { formBody } from './form.ts';
 import { canonicalOrigin } from './origin.ts';
+import { published } from './published.ts';
 import { recorded, type Recording } from './recorded.ts';
 import type { Renderer } from './render.ts';
 import { requestId } from './request-id.ts';
@@ -25,12 +26,21 @@ export interface HostOptions {
   logger: Logger;
   /** Before anything that looks at the Host header: liveness, readiness, counting. */
   operations: readonly Middleware[];
+  /** How long others may keep discovery and the JWKS. */
+  publishedMaxAgeSeconds: number;
   /** The provider of now, mounted below the issuer's path. Its cookies are signed by the same keys as ours. */
   protocol: () => Koa;
   runRecorded: <T>(work: (unit: Recording) => T) => T;
   /** The doors, below the issuer's path. */
   doors: readonly Middleware[];
 }
+
+/** The provider's documents that are the same for everybody, below the issuer's path. */
+const PUBLISHED = [
+  '/.well-known/openid-configuration',
+  '/.well-known/oauth-authorization-server',
+  '/oauth/jwks',
+] as const;
 
 export function createHost(options: HostOptions): Koa {
   const { issuer, renderer, logger, protocol } = options;
@@ -50,6 +60,13 @@ export function createHost(options: HostOptions): Koa {
   host.use(canonicalOrigin(issuer, trusted));
   host.use(securityHeaders({ isHttps: scheme === 'https:' }));
   host.use(options.assets.middleware);
+  host.use(
+    published({
+      paths: PUBLISHED.map((place) => (path === '/' ? place : path + place)),
+      current: protocol,
+      maxAgeSeconds: options.publishedMaxAgeSeconds,
+    }),
+  );
   host.use(recorded(options.runRecorded));
   host.use(mountCurrent(path, protocol));
   host.use(mount(path, composed([refuseCrossSitePosts({ origin }), formBody(), ...options.doors])));

@@ -20,8 +20,6 @@ import { createProviderPages } from './interaction/provider-pages.ts';
 import { createInteractionRoutes } from './interaction/routes.ts';
 import { allJobs } from './jobs/jobs.ts';
 import { createScheduler } from './jobs/scheduler.ts';
-import { signJwt } from './keys/sign.ts';
-import { longestSessionBoundSeconds } from './oidc/configuration.ts';
 import { createIssuer } from './oidc/issuer.ts';
 import type { OidcStore } from './oidc/store/port.ts';
 import { createPostgresStore } from './oidc/store/postgres-store.ts';
@@ -31,11 +29,9 @@ import { createMetricsServer } from './ops/metrics-server.ts';
 import { createRequestMetrics } from './ops/request-metrics.ts';
 import { AppError } from './platform/errors.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
-import { createOutgoing } from './platform/outgoing.ts';
 import { createRateLimiter } from './platform/rate-limit.ts';
 import { ADMINISTRATOR_ROLE } from './rbac/role.ts';
 import { grantRoleInTransaction } from './rbac/service.ts';
-import { createLogoutNotices } from './sign-out/delivery.ts';
 import { openState, type State, type StateOptions } from './state.ts';
 import { createSubjects, growingDelay, passwordSettings, type Subjects } from './subjects.ts';
 
@@ -110,10 +106,10 @@ async function serve(
   metrics.watchDatabasePool(db.poolUse);
 
   const subjects = createSubjects({ config, logger, state, hasher, metrics });
-  const { audit, revocations, accounts, factors, rbac, clients, apis, keys } = subjects;
+  const { audit, revocations, accounts, factors, rbac, clients, keys } = subjects;
   closing.push(audit.close);
-  await Promise.all([revocations.start(), clients.start(), apis.start(), keys.ensureKeys().then(keys.start)]);
-  closing.push(revocations.stop, clients.stop, apis.stop, keys.stop);
+  await Promise.all([revocations.start(), clients.start(), keys.ensureKeys().then(keys.start)]);
+  closing.push(revocations.stop, clients.stop, keys.stop);
 
   // Production prints no password: logs are kept, and read by others. There the operator makes the first one.
   const firstAdministrator =
@@ -141,20 +137,6 @@ async function serve(
       : createPostgresStore({ db, clock, sealer, onOperation: timedAs('postgres', metrics) }),
   );
 
-  const outgoing = createOutgoing(config.outgoing);
-  const notices = createLogoutNotices({
-    db,
-    clock,
-    issuer,
-    outgoing,
-    outgoingTimeoutMs: config.outgoing.timeoutMs,
-    findClient: clients.find,
-    sign: (jwt) => signJwt(keys.keyset(), jwt),
-    sessionSeconds: longestSessionBoundSeconds(config.ttl),
-    giveUpAfterSeconds: config.signOut.giveUpAfterSeconds,
-    onError: (error) => logger.warn({ err: error }, 'applications could not be told of a sign-out'),
-  });
-
   const assets = loadAssets({ pathPrefix: issuerPath });
   const renderer = createRenderer({ branding: config.branding, assetBase: assets.base });
   const provided = createIssuer({
@@ -169,9 +151,7 @@ async function serve(
     factors,
     rbac,
     clients,
-    apis,
     keys,
-    sealer,
     db,
     store,
     revocations,
@@ -179,9 +159,6 @@ async function serve(
     undoNow: audit.undoNow,
     clock,
     logger,
-    endsOfflineGrants: config.signOut.endsOfflineGrants,
-    onSignOut: notices.kick,
-    outgoing,
     pages: createProviderPages({
       renderer,
       interactionTtlSeconds: config.ttl.interactionSeconds,
@@ -270,8 +247,7 @@ async function serve(
   const address = await listener.listen({ port: config.port, address: config.listenAddress });
   closing.push(() => listener.close(0));
   jobs.start();
-  notices.start();
-  closing.push(jobs.stop, notices.stop);
+  closing.push(jobs.stop);
 
   if (config.metrics.listen !== undefined) {
     const place = parseListen(config.metrics.listen);

@@ -20,7 +20,7 @@ export interface GatehouseProcess {
 export async function startGatehouseProcess(env: Record<string, string>): Promise<GatehouseProcess> {
   const child = spawn(process.execPath, [LAUNCHER, 'start'], {
     cwd: ROOT,
-    env: { ...inherited(), ...env },
+    env: { ...inheritedEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -71,7 +71,7 @@ export function runGatehouse(
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [LAUNCHER, ...args], {
       cwd: ROOT,
-      env: { ...inherited(), ...env },
+      env: { ...inheritedEnvironment(), ...env },
     });
     let stdout = '';
     let stderr = '';
@@ -84,7 +84,7 @@ export function runGatehouse(
 }
 
 /** Our own environment without any setting of Gatehouse's. */
-function inherited(): Record<string, string> {
+export function inheritedEnvironment(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(process.env).filter(
       (entry): entry is [string, string] => !entry[0].startsWith('GATEHOUSE_') && entry[0] !== 'PORT',

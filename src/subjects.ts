@@ -5,17 +5,20 @@
 import { createFactorService } from './accounts/factors.ts';
 import type { Hasher } from './accounts/hashing/hasher.ts';
 import { createAccountService, type PasswordSettings } from './accounts/service.ts';
+import { MAX_ACCESS_TOKEN_SECONDS } from './apis/api.ts';
+import { createApiService } from './apis/service.ts';
 import { type AuditLog, createAuditLog } from './audit/log.ts';
 import { createRevocationList, type RevocationList } from './audit/revocations.ts';
 import { createClientService } from './clients/service.ts';
 import type { Config } from './config/schema.ts';
 import { createKeyService } from './keys/service.ts';
-import { longestGrantSeconds } from './oidc/configuration.ts';
+import { longestGrantSeconds, longestSessionBoundSeconds } from './oidc/configuration.ts';
 import type { Logger } from './platform/logger.ts';
 import type { Metrics } from './platform/metrics.ts';
 import { createRateLimiter } from './platform/rate-limit.ts';
 import { refuseLastAdministrator } from './rbac/last-administrator.ts';
 import { createRbacService } from './rbac/service.ts';
+import { createSignOutService, type SignOutService } from './sign-out/service.ts';
 import type { State } from './state.ts';
 
 export interface SubjectOptions {
@@ -34,7 +37,9 @@ export interface Subjects {
   factors: ReturnType<typeof createFactorService>;
   rbac: ReturnType<typeof createRbacService>;
   clients: ReturnType<typeof createClientService>;
+  apis: ReturnType<typeof createApiService>;
   keys: ReturnType<typeof createKeyService>;
+  signOut: SignOutService;
 }
 
 export function createSubjects({ config, logger, state, hasher, metrics }: SubjectOptions): Subjects {
@@ -55,6 +60,10 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
     onRevoked: revocations.add,
   });
   const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
+  const clients = createClientService({ db, clock, onError: report('clients cannot be watched') });
+  const apis = createApiService({ db, clock, onError: report('APIs cannot be watched') });
+  // A client that is deleted takes its permissions along, and an API that it stood for goes on without one.
+  clients.onChange(apis.forget);
   return {
     audit,
     revocations,
@@ -80,14 +89,27 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
       }),
     }),
     rbac: createRbacService({ db, clock }),
-    clients: createClientService({ db, clock, onError: report('clients cannot be watched') }),
+    clients,
+    apis,
     keys: createKeyService({
       db,
       clock,
       sealer,
       publishBeforeSigningSeconds: config.keys.publishBeforeSigningSeconds,
-      longestTokenSeconds: Math.max(config.ttl.idTokenSeconds, config.ttl.sessionSeconds),
+      longestTokenSeconds: Math.max(
+        config.ttl.idTokenSeconds,
+        config.ttl.sessionSeconds,
+        MAX_ACCESS_TOKEN_SECONDS,
+      ),
       onError: report('keys cannot be watched'),
+    }),
+    signOut: createSignOutService({
+      db,
+      clock,
+      findClient: clients.find,
+      endsOfflineGrants: config.signOut.endsOfflineGrants,
+      sessionSeconds: longestSessionBoundSeconds(config.ttl),
+      longestGrantSeconds: longestTokenSeconds,
     }),
   };
 }

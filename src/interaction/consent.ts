@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Account } from '../accounts/account.ts';
 import { readForm } from '../http/form.ts';
 import { seeOther, sendPage } from '../http/page.ts';
+import type { RequestedApi } from '../oidc/interactions.ts';
 import type { Visit } from './visit.ts';
 
 const form = z.strictObject({ decision: z.enum(['allow', 'deny']) });
@@ -11,6 +12,7 @@ const form = z.strictObject({ decision: z.enum(['allow', 'deny']) });
 export async function showConsent({ ctx, door, interaction, at }: Visit): Promise<void> {
   const { client, account, step } = interaction;
   const scopes = step.name === 'consent' ? step.scopes : [];
+  const apis = step.name === 'consent' ? step.apis : [];
   const host = hostOf(client.clientUri ?? client.redirectUris[0]);
   const roles = account && scopes.includes('roles') ? await door.rolesOf(account.id) : [];
   const html = door.renderer.consent({
@@ -18,7 +20,9 @@ export async function showConsent({ ctx, door, interaction, at }: Visit): Promis
     clientName: client.name,
     ...(host === undefined ? {} : { clientHost: host }),
     accountEmail: account?.email ?? '',
-    items: account ? scopes.flatMap((scope) => itemFor(scope, account, roles)) : [],
+    items: account
+      ? [...scopes.flatMap((scope) => itemFor(scope, account, roles)), ...apis.map(itemForApi)]
+      : [],
   });
   sendPage(ctx, html);
 }
@@ -65,6 +69,11 @@ function itemFor(scope: string, account: Account, roles: readonly string[]): Ite
     default:
       return [];
   }
+}
+
+/** What the app may do there on the person's behalf. */
+function itemForApi({ name, permissions }: RequestedApi): Item {
+  return { title: name, details: permissions.map(({ description }) => description) };
 }
 
 /** As a person knows it from the address bar; a private-use scheme (RFC 8252 §7.1) has none. */

@@ -28,6 +28,7 @@ import {
 } from './refresh-answers.ts';
 import { createSessionSaving } from './session-saving.ts';
 import type { Model, OidcStore, StoredPayload } from './store/port.ts';
+import type { StructuredTokens } from './structured-tokens.ts';
 import { mayBe } from './token-ids.ts';
 
 /** How often a retry looks whether the first request has its answer. */
@@ -36,6 +37,7 @@ const PENDING_POLL_MS = 25;
 export interface AdapterDependencies {
   store: OidcStore;
   revocations: RevocationList;
+  structuredTokens: StructuredTokens;
   clock: Clock;
   /** How long a spent refresh token is answered with the same successor. */
   retryWindowSeconds: number;
@@ -57,6 +59,7 @@ function createAdapter(
   {
     store,
     revocations,
+    structuredTokens,
     clock,
     retryWindowSeconds,
     commitTimeoutMs,
@@ -165,6 +168,11 @@ function createAdapter(
       return undefined;
     },
     find: async (id) => {
+      const structured = structuredTokens.behind(id);
+      if (structured !== undefined) {
+        const carried = await structuredTokens.read(model, structured);
+        return carried && !isDead(String(carried['jti']), carried) ? (carried as AdapterPayload) : undefined;
+      }
       if (!mayBe(model, id)) return undefined;
       const payload = await store.find(model, id);
       if (!payload || isDead(id, payload)) return undefined;
@@ -187,7 +195,8 @@ function createAdapter(
       }
       if (model === 'Session' && sessions.isReplaced(id)) return;
       if (isToken(model)) {
-        const payload = await store.find(model, id);
+        // A structured one is in no store, but at hand.
+        const payload = (await store.find(model, id)) ?? Provider.ctx?.oidc.entities[model as 'AccessToken'];
         requireUnit().revoke({
           kind: 'token',
           id: digest(id),
@@ -233,6 +242,7 @@ async function recordAuthorization(
     ...optional('grantId', payload.grantId),
     payload: {
       scope: payload.scope ?? '',
+      ...optional('sid', payload['sid']),
       issued: [
         {
           kind: 'authorization_code',

@@ -1,10 +1,12 @@
 import type { Queryable } from '../platform/database.ts';
+import type { PermissionsByApi } from './resources.ts';
 
 /** What a person let a client do, remembered across browsers for clients that ask once. */
 export interface Consent {
   accountId: string;
   clientId: string;
   scopes: string[];
+  permissions: PermissionsByApi;
   grantedAt: Date;
 }
 
@@ -13,7 +15,12 @@ export async function findConsent(
   { accountId, clientId }: { accountId: string; clientId: string },
 ): Promise<Consent | undefined> {
   const { rows } = await db.query<ConsentRow>(
-    `select account_id, client_id, scopes, granted_at from consents where account_id = $1 and client_id = $2`,
+    `select account_id, client_id, scopes, granted_at,
+            (select json_object_agg(api, permissions)
+               from (select api, json_agg(permission) as permissions from consent_permissions p
+                      where p.account_id = consents.account_id and p.client_id = consents.client_id
+                      group by api) by_api) as permissions
+       from consents where account_id = $1 and client_id = $2`,
     [accountId, clientId],
   );
   const [row] = rows;
@@ -23,7 +30,13 @@ export async function findConsent(
 /** Adds to what was granted before. */
 export async function saveConsent(
   db: Queryable,
-  { accountId, clientId, scopes, at }: { accountId: string; clientId: string; scopes: string[]; at: Date },
+  {
+    accountId,
+    clientId,
+    scopes,
+    permissions,
+    at,
+  }: { accountId: string; clientId: string; scopes: string[]; permissions: PermissionsByApi; at: Date },
 ): Promise<void> {
   await db.query(
     `insert into consents (account_id, client_id, scopes, granted_at)
@@ -33,6 +46,15 @@ export async function saveConsent(
            granted_at = excluded.granted_at`,
     [accountId, clientId, scopes, at],
   );
+  for (const [api, names] of Object.entries(permissions)) {
+    // What was removed since the person was asked is not remembered.
+    await db.query(
+      `insert into consent_permissions (account_id, client_id, api, permission, granted_at)
+       select $1, $2, api, name, $5 from api_permissions where api = $3 and name = any ($4) for share
+       on conflict do nothing`,
+      [accountId, clientId, api, names, at],
+    );
+  }
 }
 
 interface ConsentRow {
@@ -40,6 +62,7 @@ interface ConsentRow {
   client_id: string;
   scopes: string[];
   granted_at: Date;
+  permissions: PermissionsByApi | null;
 }
 
 function toConsent(row: ConsentRow): Consent {
@@ -47,6 +70,7 @@ function toConsent(row: ConsentRow): Consent {
     accountId: row.account_id,
     clientId: row.client_id,
     scopes: row.scopes,
+    permissions: row.permissions ?? {},
     grantedAt: row.granted_at,
   };
 }

@@ -2,7 +2,7 @@ import type { AccountClaims, FindAccount } from 'oidc-provider';
 
 import type { Account, AccountService } from '../accounts/account.ts';
 import { accountClaims } from '../accounts/claims.ts';
-import type { RbacService } from '../rbac/role.ts';
+import type { RbacService, RolePermissions } from '../rbac/role.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 
 /** What the rest of this folder reads from `ctx.oidc.account` beyond what the library does. */
@@ -13,6 +13,8 @@ export interface ProviderAccount {
   id: string;
   account: Account;
   roles: () => Promise<{ name: string; requiresMfa: boolean }[]>;
+  /** The roles that permit something at the API, and what. */
+  rolesPermitting: (api: string) => Promise<RolePermissions[]>;
   claims: (use: string, scope: string) => Promise<AccountClaims>;
 }
 
@@ -33,6 +35,7 @@ export function createFindAccount({
 
 function present(account: Account, rbac: RbacService): ProviderAccount {
   let roles: ReturnType<ProviderAccount['roles']> | undefined;
+  const permitting = new Map<string, Promise<RolePermissions[]>>();
   const rolesOnce = (): ReturnType<ProviderAccount['roles']> =>
     (roles ??= orTemporarilyUnavailable(() => rbac.rolesOf(account.id)));
   return {
@@ -40,6 +43,13 @@ function present(account: Account, rbac: RbacService): ProviderAccount {
     id: account.id,
     account,
     roles: rolesOnce,
+    rolesPermitting: (api) => {
+      const known =
+        permitting.get(api) ??
+        orTemporarilyUnavailable(() => rbac.rolesPermitting(api, { accountId: account.id }));
+      permitting.set(api, known);
+      return known;
+    },
     claims: async (_use, scope) => {
       // The library lets `roles` into every ID token (configuration.ts): the scope decides here whether they exist.
       const scopes = new Set(scope.split(' '));

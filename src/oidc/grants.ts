@@ -12,10 +12,12 @@ import { digest } from '../platform/ids.ts';
 import { findConsent } from './consents.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
+import type { PermissionsByApi, Resources } from './resources.ts';
 
 export interface GrantDependencies {
   db: Queryable;
   revocations: RevocationList;
+  resources: Resources;
   clientOf: (providerClient: object) => Client | undefined;
 }
 
@@ -33,14 +35,21 @@ export function grantIdFor(
   throw new Error('too many revoked grants in one session');
 }
 
+/** What a grant is to hold: scopes of ours, and permissions of APIs. */
+export interface Granting {
+  scopes: string[];
+  permissions: PermissionsByApi;
+}
+
 /** oidc-provider's `loadExistingGrant`: the grant that stands, or one that needs no question. */
-export function createLoadExistingGrant({ db, revocations, clientOf }: GrantDependencies) {
+export function createLoadExistingGrant({ db, revocations, resources, clientOf }: GrantDependencies) {
   return async (ctx: KoaContextWithOIDC): Promise<Grant | undefined> => {
     const { oidc } = ctx;
     const client = oidc.client && clientOf(oidc.client);
     const account = oidc.account as unknown as ProviderAccount | undefined;
     if (!client || !account || !oidc.session) return undefined;
     const { Grant: GrantModel } = oidc.provider;
+    await resources.narrowToPerson(ctx, account);
 
     const consented = (oidc.result as { consent?: { grantId?: string } } | undefined)?.consent?.grantId;
     if (consented) return GrantModel.find(consented);
@@ -48,10 +57,9 @@ export function createLoadExistingGrant({ db, revocations, clientOf }: GrantDepe
     const current = oidc.session.grantIdFor(client.clientId);
     const existing = current ? await GrantModel.find(current) : undefined;
     const belongs = existing?.accountId === account.accountId ? existing : undefined;
-    const scopes = await unquestionedScopes(db, client, account, [...oidc.requestParamOIDCScopes]);
-    if (scopes.length === 0) return belongs;
-    const missing = scopes.filter((scope) => !belongs?.getOIDCScopeEncountered().split(' ').includes(scope));
-    if (belongs && missing.length === 0) return belongs;
+    const requested = { scopes: [...oidc.requestParamOIDCScopes], permissions: resources.requested(ctx) };
+    const unquestioned = await unquestionedOf(db, client, account, requested);
+    if (isCovered(belongs, unquestioned)) return belongs;
     return saveGrant(oidc.provider, {
       id: grantIdFor(
         { sessionUid: oidc.session.uid, clientId: client.clientId, accountId: account.accountId },
@@ -59,34 +67,59 @@ export function createLoadExistingGrant({ db, revocations, clientOf }: GrantDepe
       ),
       accountId: account.accountId,
       clientId: client.clientId,
-      scopes,
+      ...unquestioned,
     });
   };
 }
 
-/** Adds the scopes to the grant of that id, which is made where it does not exist. */
+/** Adds that to the grant of the id, which is made where it does not exist. */
 export async function saveGrant(
   provider: Provider,
-  { id, accountId, clientId, scopes }: { id: string; accountId: string; clientId: string; scopes: string[] },
+  {
+    id,
+    accountId,
+    clientId,
+    scopes,
+    permissions,
+  }: { id: string; accountId: string; clientId: string } & Granting,
 ): Promise<Grant> {
   const grant =
     (await provider.Grant.find(id)) ?? new provider.Grant({ accountId, clientId, jti: id } as object);
-  grant.addOIDCScope(scopes.join(' '));
+  if (scopes.length > 0) grant.addOIDCScope(scopes.join(' '));
+  for (const [api, names] of Object.entries(permissions)) grant.addResourceScope(api, names.join(' '));
   await grant.save();
   return grant;
 }
 
-/** The requested scopes that nobody need be asked about: the operator vouches, or the person said yes before. */
-async function unquestionedScopes(
+/** Whether the grant holds all of that already; true also where there is nothing to hold. */
+function isCovered(grant: Grant | undefined, { scopes, permissions }: Granting): boolean {
+  const held = grant?.getOIDCScopeEncountered().split(' ') ?? [];
+  return (
+    scopes.every((scope) => held.includes(scope)) &&
+    Object.entries(permissions).every(([api, names]) => {
+      const heldThere = grant?.getResourceScopeEncountered(api).split(' ') ?? [];
+      return names.every((name) => heldThere.includes(name));
+    })
+  );
+}
+
+/** What nobody need be asked about: the operator vouches, or the person said yes before. */
+async function unquestionedOf(
   db: Queryable,
   client: Client,
   account: ProviderAccount,
-  requested: string[],
-): Promise<string[]> {
+  requested: Granting,
+): Promise<Granting> {
   if (client.consent === 'never') return requested;
-  if (client.consent === 'always') return [];
+  if (client.consent === 'always') return { scopes: [], permissions: {} };
   const consent = await orTemporarilyUnavailable(() =>
     findConsent(db, { accountId: account.id, clientId: client.clientId }),
   );
-  return requested.filter((scope) => consent?.scopes.includes(scope));
+  const permissions = Object.entries(requested.permissions)
+    .map(([api, names]) => [api, names.filter((name) => consent?.permissions[api]?.includes(name))] as const)
+    .filter(([, names]) => names.length > 0);
+  return {
+    scopes: requested.scopes.filter((scope) => consent?.scopes.includes(scope)),
+    permissions: Object.fromEntries(permissions),
+  };
 }

@@ -10,11 +10,13 @@ import type { Client } from '../clients/client.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
 import { type SecondFactorReason, secondFactorDue } from './requirements.ts';
+import type { Resources } from './resources.ts';
 
 const { base, Check, Prompt } = interactionPolicy;
 
 export interface PolicyDependencies {
   factors: FactorService;
+  resources: Resources;
   clientOf: (providerClient: object) => Client | undefined;
   isMfaRequired: boolean;
 }
@@ -28,6 +30,8 @@ export function createPolicy(dependencies: PolicyDependencies): ReturnType<typeo
   if (!consent) throw new Error('the library has no consent prompt any more');
   consent.checks.remove('native_client_prompt');
   consent.checks.add(consentDue(dependencies));
+  // Kept with the interaction: what the person says yes to is what the page showed, whatever changes meanwhile.
+  consent.details = (ctx) => ({ permissions: dependencies.resources.requested(ctx) });
   return policy;
 }
 

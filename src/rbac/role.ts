@@ -1,8 +1,9 @@
 /**
  * Roles: names given to accounts, which relying parties read from the claim `roles` and Gatehouse's own doors ask for.
  *
- * This folder owns the tables `roles` and `account_roles`. It holds that the built-in role `admin` always exists and
- * that somebody enabled always has it, unless an operator insists. Permissions (what a role allows) are not here yet.
+ * This folder owns the tables `roles`, `account_roles` and `role_permissions`. It holds that the built-in role `admin`
+ * always exists and that somebody enabled always has it, unless an operator insists. A role carries permissions of
+ * APIs; which there are is the APIs' business (apis/).
  *
  * Elsewhere: how a client wants the claim named and filtered (clients/, oidc/).
  */
@@ -19,6 +20,21 @@ export interface Role {
   /** Whoever has it must sign in with a second factor. */
   requiresMfa: boolean;
   createdAt: Date;
+}
+
+/** What a role permits at an API. */
+export interface RolePermissions {
+  role: string;
+  api: string;
+  /** By name. */
+  permissions: string[];
+}
+
+export interface RolePermissionsChange {
+  role: string;
+  /** The API's identifier. */
+  api: string;
+  permissions: readonly string[];
 }
 
 export interface RbacService {
@@ -42,4 +58,17 @@ export interface RbacService {
   deleteRole: (name: string, by: Actor, options?: { force?: boolean }) => Promise<void>;
   /** Sorted by name. */
   rolesOf: (accountId: string) => Promise<Role[]>;
+  /**
+   * Lets whoever has the role do that at the API.
+   *
+   * @returns the permissions that it did not carry before
+   * @throws AppError 404 `role_not_found`, `permission_not_found`
+   */
+  permit: (change: RolePermissionsChange, by: Actor) => Promise<string[]>;
+  /** @returns the permissions that it carried. @throws AppError as `permit` */
+  forbid: (change: RolePermissionsChange, by: Actor) => Promise<string[]>;
+  /** What the role carries, by API. @throws AppError 404 `role_not_found` */
+  permissionsOf: (role: string) => Promise<RolePermissions[]>;
+  /** The roles that carry something at the API; with an account, those that it has. Read past any cache. */
+  rolesPermitting: (api: string, options?: { accountId?: string }) => Promise<RolePermissions[]>;
 }

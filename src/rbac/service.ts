@@ -4,7 +4,9 @@ import { systemClock, type Clock } from '../platform/clock.ts';
 import { uniqueViolation, type Database, type Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
 import { uuidv7 } from '../platform/ids.ts';
+import { roleNotFound } from './errors.ts';
 import { refuseLastAdministrator } from './last-administrator.ts';
+import { findPermissionsOfRole, findRolesPermitting, forbidRole, permitRole } from './permissions.ts';
 import { ADMINISTRATOR_ROLE, type RbacService, type Role } from './role.ts';
 import {
   accountExists,
@@ -102,6 +104,14 @@ export function createRbacService({ db, clock = systemClock }: { db: Database; c
         );
       }),
     rolesOf: (accountId) => findRolesOf(db, accountId),
+    permit: (change, by) => db.transaction((tx) => permitRole(tx, change, { by, now: clock.now() })),
+    forbid: (change, by) => db.transaction((tx) => forbidRole(tx, change, { by, now: clock.now() })),
+    permissionsOf: async (name) => {
+      const role = await findRole(db, name);
+      if (!role) throw roleNotFound(name);
+      return findPermissionsOfRole(db, role);
+    },
+    rolesPermitting: (api, options = {}) => findRolesPermitting(db, api, options),
   };
 }
 
@@ -137,10 +147,6 @@ async function assertAccount(tx: Queryable, accountId: string): Promise<void> {
   if (!(await accountExists(tx, accountId))) {
     throw new AppError('account_not_found', 404, 'There is no such account.');
   }
-}
-
-function roleNotFound(name: string): AppError {
-  return new AppError('role_not_found', 404, `There is no role “${name}”.`);
 }
 
 function roleRevoked({

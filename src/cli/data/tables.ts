@@ -27,7 +27,12 @@ export const PORTABLE_TABLES: readonly PortableTable[] = [
   { name: 'client_secrets', orderBy: 'id' },
   { name: 'signing_keys', orderBy: 'kid', sealed: 'private_jwk_sealed' },
   { name: 'cookie_keys', orderBy: 'id', sealed: 'secret_sealed' },
+  { name: 'apis', orderBy: 'identifier' },
+  { name: 'api_permissions', orderBy: 'api, name' },
+  { name: 'role_permissions', orderBy: 'role_id, api, permission' },
+  { name: 'client_permissions', orderBy: 'client_id, api, permission' },
   { name: 'consents', orderBy: 'account_id, client_id' },
+  { name: 'consent_permissions', orderBy: 'account_id, client_id, api, permission' },
   // `seq`, `hash` and `prev_hash` included: the chain goes on where it was.
   { name: 'audit_events', orderBy: 'at, id' },
   { name: 'audit_head', orderBy: 'singleton', freshRows: 'seq = 0' },

@@ -106,10 +106,10 @@ async function serve(
   metrics.watchDatabasePool(db.poolUse);
 
   const subjects = createSubjects({ config, logger, state, hasher, metrics });
-  const { audit, revocations, accounts, factors, rbac, clients, keys } = subjects;
+  const { audit, revocations, accounts, factors, rbac, clients, apis, keys } = subjects;
   closing.push(audit.close);
-  await Promise.all([revocations.start(), clients.start(), keys.ensureKeys().then(keys.start)]);
-  closing.push(revocations.stop, clients.stop, keys.stop);
+  await Promise.all([revocations.start(), clients.start(), apis.start(), keys.ensureKeys().then(keys.start)]);
+  closing.push(revocations.stop, clients.stop, apis.stop, keys.stop);
 
   // Production prints no password: logs are kept, and read by others. There the operator makes the first one.
   const firstAdministrator =
@@ -151,7 +151,9 @@ async function serve(
     factors,
     rbac,
     clients,
+    apis,
     keys,
+    sealer,
     db,
     store,
     revocations,

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
-const SUBJECTS = ['accounts', 'rbac', 'clients', 'keys', 'audit', 'mail'];
+const SUBJECTS = ['accounts', 'rbac', 'clients', 'apis', 'keys', 'audit', 'mail'];
 
 /** Who may import whom (docs/architecture.md). A folder that is not listed may not exist. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -13,8 +13,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   accounts: ['platform', 'audit', 'mail'],
   rbac: ['platform', 'audit', 'mail'],
   clients: ['platform', 'audit', 'mail'],
+  apis: ['platform', 'audit'],
   keys: ['platform', 'audit', 'mail'],
-  oidc: ['platform', 'audit', 'accounts', 'rbac', 'clients', 'keys'],
+  oidc: ['platform', 'audit', 'accounts', 'rbac', 'clients', 'apis', 'keys'],
   http: ['platform'],
   interaction: ['http', 'oidc', 'accounts', 'clients', 'audit', 'platform'],
   account: ['http', 'oidc', 'accounts', 'clients', 'audit', 'platform'],

@@ -4,10 +4,16 @@
  */
 import { type Adapter, type Configuration, errors, type Grant, type KoaContextWithOIDC } from 'oidc-provider';
 
+import { MAX_ACCESS_TOKEN_SECONDS } from '../apis/api.ts';
 import type { Client } from '../clients/client.ts';
 import { GATEHOUSE_METADATA } from '../clients/metadata.ts';
+import { accessTokenSeconds } from './entitlement.ts';
 import { createOfflineAccess } from './offline-access.ts';
 import { ACR_ONE_FACTOR, ACR_TWO_FACTORS } from './requirements.ts';
+import type { Resources } from './resources.ts';
+import { OIDC_SCOPES } from './scopes.ts';
+import type { StructuredTokens } from './structured-tokens.ts';
+import type { MayAsk } from './token-readers.ts';
 
 export interface Lifetimes {
   accessTokenSeconds: number;
@@ -37,6 +43,9 @@ export interface ConfigurationInput {
   findAccount: NonNullable<Configuration['findAccount']>;
   loadExistingGrant: (ctx: KoaContextWithOIDC) => Promise<Grant | undefined>;
   clientOf: (providerClient: object) => Client | undefined;
+  resources: Resources;
+  structuredTokens: StructuredTokens;
+  mayIntrospect: MayAsk;
   pages: ProviderPages;
 }
 
@@ -46,14 +55,26 @@ const CLIENT_ASSERTION_ALGS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as
 
 const MAX_ASSERTION_SECONDS = 86_400;
 
-/** A grant is never extended, so it lives as long as the last refresh token that a session may start under it. */
+/** A grant is never extended, so it lives as long as the last tokens that a session may start under it. */
 export function longestGrantSeconds(ttl: Lifetimes): number {
-  return ttl.refreshTokenAbsoluteSeconds + ttl.sessionSeconds;
+  return ttl.refreshTokenAbsoluteSeconds + longestSessionBoundSeconds(ttl);
+}
+
+/** How long what a session gives may outlive the moment of its end: for so long its end is remembered. */
+export function longestSessionBoundSeconds(ttl: Lifetimes): number {
+  return ttl.sessionSeconds + MAX_ACCESS_TOKEN_SECONDS;
 }
 
 export function buildConfiguration(input: ConfigurationInput): Configuration {
   const isHttps = input.issuer.startsWith('https:');
-  const { ttl, clientOf } = input;
+  const { ttl, clientOf, resources } = input;
+  const restoreOfflineAccess = createOfflineAccess(clientOf);
+  const lifeOf = (token: object, client: object): number =>
+    accessTokenSeconds(
+      ttl.accessTokenSeconds,
+      clientOf(client)?.accessTokenTtlSeconds,
+      (token as { resourceServer?: { accessTokenTTL?: number } }).resourceServer?.accessTokenTTL,
+    );
   const path = new URL(input.issuer).pathname.replace(/\/$/, '');
 
   return {
@@ -91,7 +112,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     },
 
     responseTypes: ['code'],
-    scopes: ['openid', 'profile', 'email', 'roles', 'offline_access'],
+    scopes: [...OIDC_SCOPES],
     acrValues: [ACR_ONE_FACTOR, ACR_TWO_FACTORS],
     claims: {
       // Those of `openid` reach the ID token as well as userinfo (find-account.ts tells `roles` only with its scope).
@@ -108,6 +129,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     enabledJWA: {
       clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGS],
       idTokenSigningAlgValues: [...SIGNING_ALGS],
+      introspectionSigningAlgValues: [...SIGNING_ALGS],
       dPoPSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
     },
     assertJwtClientAuthClaimsAndHeader: async (_ctx, { exp }) => {
@@ -117,20 +139,27 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       }
     },
     extraClientMetadata: { properties: [GATEHOUSE_METADATA] },
-    extraParams: { [OFFLINE_ACCESS_HOOK]: createOfflineAccess(clientOf) },
+    extraParams: {
+      [NARROWING_HOOK]: async (ctx) => {
+        restoreOfflineAccess(ctx);
+        await resources.narrowRequest(ctx);
+      },
+    },
     clientBasedCORS: (_ctx, origin, client) => clientOf(client)?.allowedOrigins.includes(origin) ?? false,
 
     // Every refresh rotates; who presents a spent one is decided in adapter.ts.
     rotateRefreshToken: true,
     // Without offline_access the refresh token ends with the session: expiresWithSession says so by default.
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    extraTokenClaims: resources.tokenClaims,
+    formats: {
+      customizers: { jwt: (_ctx, token, parts) => input.structuredTokens.carry(token as object, parts) },
+    },
     revokeGrantPolicy: (ctx) => !(ctx.oidc.route === 'revocation' && ctx.oidc.entities.AccessToken),
 
     ttl: {
-      AccessToken: (_ctx, _token, client) =>
-        clientOf(client)?.accessTokenTtlSeconds ?? ttl.accessTokenSeconds,
-      ClientCredentials: (_ctx, _token, client) =>
-        clientOf(client)?.accessTokenTtlSeconds ?? ttl.accessTokenSeconds,
+      AccessToken: (_ctx, token, client) => lifeOf(token, client),
+      ClientCredentials: (_ctx, token, client) => lifeOf(token, client),
       AuthorizationCode: ttl.authorizationCodeSeconds,
       IdToken: ttl.idTokenSeconds,
       RefreshToken: (_ctx, token) =>
@@ -149,11 +178,10 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       clientCredentials: { enabled: true },
       introspection: {
         enabled: true,
-        // Only the token's own client may ask, and only one that can prove who it is (RFC 7662 §2.1). (APIs, which may
-        // ask about theirs, come with resource servers.)
-        allowedPolicy: async (_ctx, client, token) =>
-          token.clientId === client.clientId && client.clientAuthMethod !== 'none',
+        allowedPolicy: async (_ctx, client, token) => input.mayIntrospect(client, token),
       },
+      // RFC 9701: signed, for whoever accepts that type.
+      jwtIntrospection: { enabled: true },
       revocation: {
         enabled: true,
         allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId,
@@ -161,7 +189,12 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       userinfo: { enabled: true },
       pushedAuthorizationRequests: { enabled: true },
       dPoP: { enabled: true },
-      resourceIndicators: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: resources.info,
+        // Without `resource` a token is for userinfo, where the scope lets it be.
+        useGrantedResource: async () => false,
+      },
       rpInitiatedLogout: {
         enabled: true,
         logoutSource: input.pages.logoutSource,
@@ -171,8 +204,8 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
   };
 }
 
-/** Never sent by anybody: its validator is a hook. */
-const OFFLINE_ACCESS_HOOK = 'gatehouse_offline_access';
+/** Never sent by anybody: its validator is a hook, called when the library has checked scope and resources. */
+const NARROWING_HOOK = 'gatehouse_narrowing';
 
 /** `__Host-` (RFC 6265bis §4.1.3.2) needs https and the path `/`; a browser then takes it from this host alone. */
 function cookieNames(

@@ -3,6 +3,7 @@
  * one place); what it does in silence — introspection, userinfo, revocation — is recorded from the finished answer.
  * Listeners only collect: a listener that throws would turn a finished request into a 500.
  */
+import { decodeJwt } from 'jose';
 import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
 
 import type { AuditEvent, Issued } from '../audit/events.ts';
@@ -10,6 +11,7 @@ import { currentUnitOfWork } from '../audit/unit-of-work.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { HonestRetry } from './errors.ts';
+import { presentedToken } from './structured-tokens.ts';
 
 export interface EventRecorder {
   bind: (provider: Provider) => void;
@@ -24,7 +26,8 @@ export interface EventSettings {
   /** Successful introspection and userinfo are frequent: recording them is the operator's choice. */
   mayRecordIntrospection: boolean;
   mayRecordUserinfo: boolean;
-  sessionTtlSeconds: number;
+  /** How long what a session gave may outlive its end. */
+  sessionBoundSeconds: number;
   logger: Logger;
   onGrant?: (grantType: string, outcome: 'success' | 'failure') => void;
 }
@@ -120,6 +123,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant }: Event
   issue('refresh_token', answer.refresh_token, entities.RefreshToken);
   issue('id_token', answer.id_token);
 
+  const audience = (entities.AccessToken ?? entities.ClientCredentials)?.aud;
   // What was spent decides since when the authority stands: something revoked in the meantime must win.
   const source = (entities.AuthorizationCode ?? entities.RotatedRefreshToken ?? entities.RefreshToken) as
     | {
@@ -143,7 +147,12 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant }: Event
     type: 'token.issued',
     outcome: 'success',
     ...subjectOf(ctx),
-    payload: { grant_type: grantType, issued, ...(answer.scope ? { scope: answer.scope } : {}) },
+    payload: {
+      grant_type: grantType,
+      issued,
+      ...(answer.scope ? { scope: answer.scope } : {}),
+      ...(typeof audience === 'string' ? { resource: [audience] } : {}),
+    },
   });
   onGrant?.(grantType, 'success');
 }
@@ -198,7 +207,7 @@ function recordPushed(ctx: KoaContextWithOIDC, { fingerprint }: EventSettings): 
   });
 }
 
-function recordSignOut(ctx: KoaContextWithOIDC, { clock, sessionTtlSeconds }: EventSettings): void {
+function recordSignOut(ctx: KoaContextWithOIDC, { clock, sessionBoundSeconds }: EventSettings): void {
   const { session } = ctx.oidc;
   if (!session?.uid || !(session as { destroyed?: boolean }).destroyed) return;
   const unit = currentUnitOfWork();
@@ -206,7 +215,7 @@ function recordSignOut(ctx: KoaContextWithOIDC, { clock, sessionTtlSeconds }: Ev
     kind: 'session',
     id: session.uid,
     reason: 'signed out',
-    expiresAt: new Date(clock.now().getTime() + sessionTtlSeconds * 1000),
+    expiresAt: new Date(clock.now().getTime() + sessionBoundSeconds * 1000),
   });
   unit?.record({
     type: 'session.ended',
@@ -242,21 +251,34 @@ export function recordSilentRoutes(ctx: KoaContextWithOIDC, { settings }: EventR
   const unit = currentUnitOfWork();
   const { route } = ctx.oidc;
   if (!unit || ctx.status !== 200 || !['introspection', 'userinfo', 'revocation'].includes(route)) return;
-  if (route === 'introspection' && settings.mayRecordIntrospection) {
-    const { active = false } = ctx.body as { active?: boolean };
-    unit.record({
-      type: 'token.introspected',
-      outcome: 'success',
-      ...subjectOf(ctx),
-      payload: { active },
-    });
+  const { AccessToken, RefreshToken, ClientCredentials } = ctx.oidc.entities;
+  const token = RefreshToken ?? AccessToken ?? ClientCredentials;
+  if (route === 'introspection') {
+    const active = isActive(ctx.body);
+    if (token && !active) {
+      // Told as inactive; the token is there, and somebody else's (token-readers.ts).
+      unit.record({
+        type: 'token.introspection_refused',
+        outcome: 'failure',
+        ...subjectOf(ctx),
+        payload: { error: 'invalid_token', reason: 'the client may not ask about this token' },
+      });
+    } else if (settings.mayRecordIntrospection) {
+      unit.record({
+        type: 'token.introspected',
+        outcome: 'success',
+        ...subjectOf(ctx),
+        payload: {
+          active,
+          ...(token ? { kind: token.kind, fingerprint: settings.fingerprint(presentedToken(ctx)) } : {}),
+        },
+      });
+    }
   }
   if (route === 'userinfo' && ctx.method !== 'OPTIONS' && settings.mayRecordUserinfo) {
     unit.record({ type: 'userinfo.read', outcome: 'success', ...subjectOf(ctx), payload: {} });
   }
   if (route === 'revocation') {
-    const { AccessToken, RefreshToken, ClientCredentials } = ctx.oidc.entities;
-    const token = RefreshToken ?? AccessToken ?? ClientCredentials;
     if (!token) return;
     // The library answers 200 either way; configuration.ts lets a client revoke what is its own.
     if (token.clientId !== ctx.oidc.client?.clientId) {
@@ -272,7 +294,13 @@ export function recordSilentRoutes(ctx: KoaContextWithOIDC, { settings }: EventR
       type: 'token.revoked',
       outcome: 'success',
       ...subjectOf(ctx),
-      payload: { kind: token.kind, fingerprint: settings.fingerprint(token.jti) },
+      payload: { kind: token.kind, fingerprint: settings.fingerprint(presentedToken(ctx)) },
     });
   }
+}
+
+/** As JSON, or signed (RFC 9701 §5). */
+function isActive(body: unknown): boolean {
+  const answer = typeof body === 'string' ? decodeJwt(body)['token_introspection'] : body;
+  return (answer as { active?: boolean } | undefined)?.active === true;
 }

@@ -8,6 +8,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errors, type InteractionResults, type Provider } from 'oidc-provider';
 
 import type { Account, AccountService } from '../accounts/account.ts';
+import type { Api, Permission } from '../apis/api.ts';
+import type { ApiService } from '../apis/service.ts';
 import { appendInTransaction } from '../audit/append.ts';
 import type { RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork } from '../audit/unit-of-work.ts';
@@ -16,14 +18,22 @@ import type { ClientService } from '../clients/service.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { saveConsent } from './consents.ts';
+import { wordsOf } from './entitlement.ts';
 import { grantIdFor, saveGrant } from './grants.ts';
 import { ACR_ONE_FACTOR, ACR_TWO_FACTORS, amrFor, type SecondFactorReason } from './requirements.ts';
+import type { PermissionsByApi } from './resources.ts';
+import { OIDC_SCOPES } from './scopes.ts';
 
 export type InteractionStep =
   | { name: 'login'; reasons: string[]; loginHint?: string }
   | { name: 'mfa'; reason: SecondFactorReason }
   | { name: 'access'; role: string }
-  | { name: 'consent'; scopes: string[] };
+  | { name: 'consent'; scopes: string[]; apis: RequestedApi[] };
+
+/** What a client asks for at one API. */
+export interface RequestedApi extends Pick<Api, 'identifier' | 'name'> {
+  permissions: Permission[];
+}
 
 export interface Interaction {
   uid: string;
@@ -72,6 +82,7 @@ export interface InteractionsDependencies {
   provider: () => Provider;
   accounts: AccountService;
   clients: ClientService;
+  apis: ApiService;
   db: Database;
   revocations: RevocationList;
   clock: Clock;
@@ -83,7 +94,7 @@ const NEWLY_ENROLLED = 'newly_enrolled';
 type Details = Awaited<ReturnType<Provider['interactionDetails']>>;
 
 export function createInteractions(dependencies: InteractionsDependencies): Interactions {
-  const { provider, accounts, clients, db, revocations, clock } = dependencies;
+  const { provider, accounts, clients, apis, db, revocations, clock } = dependencies;
   const detailsOf = ({ req, res }: Exchange): Promise<Details> => provider().interactionDetails(req, res);
 
   /** The record first: what is not recorded did not happen. */
@@ -102,10 +113,11 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
     const submitted = details.result ?? details.lastSubmission;
     const sub = details.session?.accountId ?? submitted?.login?.accountId;
     const account = sub === undefined ? undefined : await accounts.findBySub(sub);
-    const isSecondFactorDone = details.prompt.name === 'mfa' && details.result?.login?.acr === ACR_TWO_FACTORS;
+    const isSecondFactorDone =
+      details.prompt.name === 'mfa' && details.result?.login?.acr === ACR_TWO_FACTORS;
     return {
       uid: details.uid,
-      step: stepOf(details),
+      step: await stepOf(details, apis),
       client,
       ...(account ? { account } : {}),
       isSecondFactorDone,
@@ -165,6 +177,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
       const { client, account, step } = interaction;
       if (!account || step.name !== 'consent') throw new Error('consent needs an account and its own step');
       const details = await detailsOf(exchange);
+      const permissions = permissionsByApi(step.apis);
       const sessionUid = details.session?.uid;
       if (!sessionUid) throw new Error('consent needs a session');
       await db.transaction(async (tx) => {
@@ -173,6 +186,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
             accountId: account.id,
             clientId: client.clientId,
             scopes: step.scopes,
+            permissions,
             at: clock.now(),
           });
         }
@@ -183,7 +197,11 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
           accountId: account.id,
           clientId: client.clientId,
           sessionUid,
-          payload: { scope: step.scopes.join(' '), remembered: client.consent === 'once' },
+          payload: {
+            scope: step.scopes.join(' '),
+            ...(step.apis.length > 0 ? { permissions: inWords(permissions) } : {}),
+            remembered: client.consent === 'once',
+          },
         });
       });
       const id =
@@ -194,6 +212,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
         accountId: account.sub,
         clientId: client.clientId,
         scopes: step.scopes,
+        permissions,
       });
       return finish(exchange, { consent: { grantId: grant.jti } });
     },
@@ -238,7 +257,7 @@ function isCookieMissing(error: errors.SessionNotFound): boolean {
   return String(error.error_description).includes('cookie not found');
 }
 
-function stepOf(details: Details): InteractionStep {
+async function stepOf(details: Details, apis: ApiService): Promise<InteractionStep> {
   const { prompt, params } = details;
   switch (prompt.name) {
     case 'mfa':
@@ -249,7 +268,11 @@ function stepOf(details: Details): InteractionStep {
     case 'access':
       return { name: 'access', role: String(prompt.details['role']) };
     case 'consent':
-      return { name: 'consent', scopes: ((params['scope'] as string | undefined) ?? 'openid').split(' ') };
+      return {
+        name: 'consent',
+        scopes: wordsOf(params['scope'] ?? 'openid').filter((word) => OIDC_SCOPES.has(word)),
+        apis: await requestedApis(prompt.details['permissions'] as PermissionsByApi | undefined, apis),
+      };
     default:
       return {
         name: 'login',
@@ -257,6 +280,28 @@ function stepOf(details: Details): InteractionStep {
         ...(typeof params['login_hint'] === 'string' ? { loginHint: params['login_hint'] } : {}),
       };
   }
+}
+
+/** Without what was removed since the person was asked. */
+async function requestedApis(permissions: PermissionsByApi = {}, apis: ApiService): Promise<RequestedApi[]> {
+  const requested = await Promise.all(
+    Object.entries(permissions).map(async ([identifier, names]) => {
+      const api = await apis.find(identifier);
+      const asked = api?.permissions.filter(({ name }) => names.includes(name)) ?? [];
+      return api && asked.length > 0 ? [{ identifier, name: api.name, permissions: [...asked] }] : [];
+    }),
+  );
+  return requested.flat();
+}
+
+function permissionsByApi(apis: readonly RequestedApi[]): PermissionsByApi {
+  return Object.fromEntries(
+    apis.map(({ identifier, permissions }) => [identifier, permissions.map(({ name }) => name)]),
+  );
+}
+
+function inWords(permissions: PermissionsByApi): string[] {
+  return Object.entries(permissions).flatMap(([api, names]) => names.map((name) => `${api} ${name}`));
 }
 
 /** A step up keeps the time of the sign-in: the password was not asked again. */

@@ -6,28 +6,35 @@ import type { Provider } from 'oidc-provider';
 
 import type { AccountService } from '../accounts/account.ts';
 import type { FactorService } from '../accounts/factors.ts';
+import type { ApiService } from '../apis/service.ts';
 import type { RevocationList } from '../audit/revocations.ts';
 import type { ClientService } from '../clients/service.ts';
 import type { KeyService } from '../keys/service.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
+import type { Sealer } from '../platform/seal.ts';
 import type { RbacService } from '../rbac/role.ts';
 import { createAdapterFactory } from './adapter.ts';
 import {
   buildConfiguration,
   type Lifetimes,
   longestGrantSeconds,
+  longestSessionBoundSeconds,
   type ProviderPages,
 } from './configuration.ts';
 import { createEventRecorder } from './events.ts';
-import { createFindAccount } from './find-account.ts';
+import { createFindAccount, type ProviderAccount } from './find-account.ts';
 import { createLoadExistingGrant } from './grants.ts';
 import { createInteractions, type Interactions } from './interactions.ts';
 import { createPolicy } from './policy.ts';
 import { createClientIndex, createProvider } from './provider.ts';
 import type { RecordKeeping } from './record-before-response.ts';
+import { createResources } from './resources.ts';
+import { OIDC_SCOPES } from './scopes.ts';
 import type { OidcStore } from './store/port.ts';
+import { createStructuredTokens } from './structured-tokens.ts';
+import { createMayIntrospect } from './token-readers.ts';
 
 export interface IssuerDependencies {
   issuer: string;
@@ -41,7 +48,9 @@ export interface IssuerDependencies {
   factors: FactorService;
   rbac: RbacService;
   clients: ClientService;
+  apis: ApiService;
   keys: KeyService;
+  sealer: Sealer;
   db: Database;
   store: OidcStore;
   revocations: RevocationList;
@@ -62,7 +71,8 @@ export interface Issuer {
 
 /** The keys must have been started. */
 export function createIssuer(dependencies: IssuerDependencies): Issuer {
-  const { issuer, ttl, clients, keys, db, store, revocations, clock, fingerprint, pages } = dependencies;
+  const { issuer, ttl, clients, apis, keys, sealer, db, store, revocations, clock, fingerprint, pages } =
+    dependencies;
   const clientOf = createClientIndex();
   const grantSeconds = longestGrantSeconds(ttl);
   const events = createEventRecorder({
@@ -70,7 +80,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     clock,
     mayRecordIntrospection: dependencies.mayRecordIntrospection,
     mayRecordUserinfo: dependencies.mayRecordUserinfo,
-    sessionTtlSeconds: ttl.sessionSeconds,
+    sessionBoundSeconds: longestSessionBoundSeconds(ttl),
     logger: dependencies.logger,
     ...(dependencies.onGrant ? { onGrant: dependencies.onGrant } : {}),
   });
@@ -84,11 +94,23 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     renderUnavailable: pages.renderUnavailable,
   };
 
-  const build = (): Provider =>
-    createProvider({
+  const findAccount = createFindAccount(dependencies);
+  const resources = createResources({
+    apis,
+    oidcScopes: OIDC_SCOPES,
+    findAccount: (ctx, sub) => findAccount(ctx, sub) as unknown as Promise<ProviderAccount | undefined>,
+  });
+  const mayIntrospect = createMayIntrospect({ apis, findClient: clients.find });
+
+  const build = (): Provider => {
+    const { jwks } = keys.keyset();
+    const structuredTokens = createStructuredTokens({ issuer, keys: jwks.keys, sealer });
+    return createProvider({
       issuer,
       clients,
       clientOf,
+      resources,
+      structuredTokens,
       store,
       events,
       keeping,
@@ -98,11 +120,15 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         ttl,
         clientOf,
         pages,
-        jwks: keys.keyset().jwks,
+        resources,
+        structuredTokens,
+        mayIntrospect,
+        jwks,
         cookieKeys: keys.cookieKeys(),
         adapter: createAdapterFactory({
           store,
           revocations,
+          structuredTokens,
           clock,
           fingerprint,
           retryWindowSeconds: dependencies.retryWindowSeconds,
@@ -111,13 +137,15 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         }),
         policy: createPolicy({
           factors: dependencies.factors,
+          resources,
           clientOf,
           isMfaRequired: dependencies.isMfaRequired,
         }),
-        findAccount: createFindAccount(dependencies),
-        loadExistingGrant: createLoadExistingGrant({ db, revocations, clientOf }),
+        findAccount,
+        loadExistingGrant: createLoadExistingGrant({ db, revocations, resources, clientOf }),
       }),
     });
+  };
 
   let current = build();
   const stop = keys.onChange(() => {

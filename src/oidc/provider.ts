@@ -14,8 +14,10 @@ import { digest, randomToken } from '../platform/ids.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { EventRecorder } from './events.ts';
 import { type RecordKeeping, recordBeforeResponse } from './record-before-response.ts';
+import type { Resources } from './resources.ts';
 import { applyRoleClaims } from './role-claims.ts';
 import type { OidcStore } from './store/port.ts';
+import type { StructuredTokens } from './structured-tokens.ts';
 import { prefixTokenIds } from './token-ids.ts';
 
 export interface ProviderDependencies {
@@ -23,6 +25,8 @@ export interface ProviderDependencies {
   configuration: Configuration;
   clients: ClientService;
   clientOf: ClientIndex;
+  resources: Resources;
+  structuredTokens: StructuredTokens;
   store: OidcStore;
   events: EventRecorder;
   keeping: RecordKeeping;
@@ -55,6 +59,8 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   prefixTokenIds(provider);
   limitPushedRequests(provider, dependencies.parSeconds);
   applyRoleClaims(provider, clientOf);
+  dependencies.resources.checkBeforeSpending(provider);
+  dependencies.structuredTokens.letThrough(provider);
   events.bind(provider);
   provider.use(recordBeforeResponse(keeping) as Parameters<Provider['use']>[0]);
   return provider;

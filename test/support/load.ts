@@ -69,6 +69,8 @@ export interface LoadOptions {
 }
 
 const HANGS_AFTER_MS = 30_000;
+/** Nobody tries for longer than this: whatever lasts so long is no outage of ours. */
+const GIVES_UP_AFTER_MS = 180_000;
 const RETRY_PAUSE_MS = 150;
 
 /** Makes the accounts and applications, signs everybody in, and begins. The server must be well at that time. */
@@ -119,6 +121,7 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     spent?: string,
   ): Promise<{ tokens?: Tokens; error?: string; wasCutOff: boolean }> => {
     let wasCutOff = false;
+    const giveUpAt = Date.now() + GIVES_UP_AFTER_MS;
     for (;;) {
       let body: Record<string, unknown> = {};
       const answer = await attempt(
@@ -140,8 +143,11 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
         return { tokens, wasCutOff };
       }
       if (answer && answer.status < 500) return { error: String(body['error']), wasCutOff };
-      if (answer && answer.status !== 503)
+      if (answer && answer.status !== 503) {
         surprise(operation, `status ${answer.status} ${JSON.stringify(body)}`);
+        return { error: `status ${answer.status}`, wasCutOff };
+      }
+      if (Date.now() > giveUpAt) return { error: 'refused for too long', wasCutOff };
       wasCutOff ||= answer === undefined;
       await delay(RETRY_PAUSE_MS);
     }
@@ -154,6 +160,7 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     person: Person,
     credentials?: { email: string; password: string },
   ): Promise<{ code: string; verifier: string } | undefined> => {
+    const giveUpAt = Date.now() + GIVES_UP_AFTER_MS;
     for (;;) {
       const request = authorizationRequest(
         server,
@@ -175,8 +182,14 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
         surprise(operation, `sent back with ${visited.url.search}`);
         return undefined;
       }
-      if (visited && !visited.isAway && visited.status !== 503)
+      if (visited && !visited.isAway && visited.status !== 503) {
         surprise(operation, `page ${visited.status} at ${visited.url.pathname}: ${textOf(visited.html)}`);
+        return undefined;
+      }
+      if (Date.now() > giveUpAt) {
+        surprise(operation, 'refused for too long');
+        return undefined;
+      }
       await delay(RETRY_PAUSE_MS);
     }
   };

@@ -51,7 +51,8 @@ describe('help', () => {
     const program = createProgram({ isForMachines: false });
     const nouns = program.commands;
     const verbs = nouns.flatMap((noun) => noun.commands);
-    expect([nouns.length, verbs.length]).toEqual([9, 31]);
+    expect(nouns.length).toBeGreaterThanOrEqual(9);
+    expect(verbs.length).toBeGreaterThanOrEqual(31);
     for (const command of [...nouns, ...verbs]) {
       expect(command.description()).toMatch(/^[A-Z].*\S$/);
       for (const option of command.options) expect(option.description).not.toBe('');

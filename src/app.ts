@@ -20,6 +20,8 @@ import { createProviderPages } from './interaction/provider-pages.ts';
 import { createInteractionRoutes } from './interaction/routes.ts';
 import { allJobs } from './jobs/jobs.ts';
 import { createScheduler } from './jobs/scheduler.ts';
+import { signJwt } from './keys/sign.ts';
+import { longestSessionBoundSeconds } from './oidc/configuration.ts';
 import { createIssuer } from './oidc/issuer.ts';
 import type { OidcStore } from './oidc/store/port.ts';
 import { createPostgresStore } from './oidc/store/postgres-store.ts';
@@ -29,9 +31,11 @@ import { createMetricsServer } from './ops/metrics-server.ts';
 import { createRequestMetrics } from './ops/request-metrics.ts';
 import { AppError } from './platform/errors.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
+import { createOutgoing } from './platform/outgoing.ts';
 import { createRateLimiter } from './platform/rate-limit.ts';
 import { ADMINISTRATOR_ROLE } from './rbac/role.ts';
 import { grantRoleInTransaction } from './rbac/service.ts';
+import { createLogoutNotices } from './sign-out/delivery.ts';
 import { openState, type State, type StateOptions } from './state.ts';
 import { createSubjects, growingDelay, passwordSettings, type Subjects } from './subjects.ts';
 
@@ -137,6 +141,20 @@ async function serve(
       : createPostgresStore({ db, clock, sealer, onOperation: timedAs('postgres', metrics) }),
   );
 
+  const outgoing = createOutgoing(config.outgoing);
+  const notices = createLogoutNotices({
+    db,
+    clock,
+    issuer,
+    outgoing,
+    outgoingTimeoutMs: config.outgoing.timeoutMs,
+    findClient: clients.find,
+    sign: (jwt) => signJwt(keys.keyset(), jwt),
+    sessionSeconds: longestSessionBoundSeconds(config.ttl),
+    giveUpAfterSeconds: config.signOut.giveUpAfterSeconds,
+    onError: (error) => logger.warn({ err: error }, 'applications could not be told of a sign-out'),
+  });
+
   const assets = loadAssets({ pathPrefix: issuerPath });
   const renderer = createRenderer({ branding: config.branding, assetBase: assets.base });
   const provided = createIssuer({
@@ -161,6 +179,9 @@ async function serve(
     undoNow: audit.undoNow,
     clock,
     logger,
+    endsOfflineGrants: config.signOut.endsOfflineGrants,
+    onSignOut: notices.kick,
+    outgoing,
     pages: createProviderPages({
       renderer,
       interactionTtlSeconds: config.ttl.interactionSeconds,
@@ -249,7 +270,8 @@ async function serve(
   const address = await listener.listen({ port: config.port, address: config.listenAddress });
   closing.push(() => listener.close(0));
   jobs.start();
-  closing.push(jobs.stop);
+  notices.start();
+  closing.push(jobs.stop, notices.stop);
 
   if (config.metrics.listen !== undefined) {
     const place = parseListen(config.metrics.listen);

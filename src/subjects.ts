@@ -12,12 +12,13 @@ import { createRevocationList, type RevocationList } from './audit/revocations.t
 import { createClientService } from './clients/service.ts';
 import type { Config } from './config/schema.ts';
 import { createKeyService } from './keys/service.ts';
-import { longestGrantSeconds } from './oidc/configuration.ts';
+import { longestGrantSeconds, longestSessionBoundSeconds } from './oidc/configuration.ts';
 import type { Logger } from './platform/logger.ts';
 import type { Metrics } from './platform/metrics.ts';
 import { createRateLimiter } from './platform/rate-limit.ts';
 import { refuseLastAdministrator } from './rbac/last-administrator.ts';
 import { createRbacService } from './rbac/service.ts';
+import { createSignOutService, type SignOutService } from './sign-out/service.ts';
 import type { State } from './state.ts';
 
 export interface SubjectOptions {
@@ -38,6 +39,7 @@ export interface Subjects {
   clients: ReturnType<typeof createClientService>;
   apis: ReturnType<typeof createApiService>;
   keys: ReturnType<typeof createKeyService>;
+  signOut: SignOutService;
 }
 
 export function createSubjects({ config, logger, state, hasher, metrics }: SubjectOptions): Subjects {
@@ -100,6 +102,14 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
         MAX_ACCESS_TOKEN_SECONDS,
       ),
       onError: report('keys cannot be watched'),
+    }),
+    signOut: createSignOutService({
+      db,
+      clock,
+      findClient: clients.find,
+      endsOfflineGrants: config.signOut.endsOfflineGrants,
+      sessionSeconds: longestSessionBoundSeconds(config.ttl),
+      longestGrantSeconds: longestTokenSeconds,
     }),
   };
 }

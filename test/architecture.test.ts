@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
-const SUBJECTS = ['accounts', 'rbac', 'clients', 'apis', 'keys', 'audit', 'mail'];
+const SUBJECTS = ['accounts', 'rbac', 'clients', 'apis', 'keys', 'audit', 'mail', 'sign-out'];
 
 /** Who may import whom (docs/architecture.md). A folder that is not listed may not exist. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -15,6 +15,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   clients: ['platform', 'audit', 'mail'],
   apis: ['platform', 'audit'],
   keys: ['platform', 'audit', 'mail'],
+  'sign-out': ['platform', 'audit'],
   oidc: ['platform', 'audit', 'accounts', 'rbac', 'clients', 'apis', 'keys'],
   http: ['platform'],
   interaction: ['http', 'oidc', 'accounts', 'clients', 'audit', 'platform'],

@@ -37,6 +37,8 @@ const NAMES = ['email', 'username', 'name'] as const;
 const key = { kid: text, alg: text, use: text.optional() };
 const refusal = { error: text, reason: reason.optional() };
 const signIn = { method: text };
+/** Where the person was signed in, and as what the session is known there: who is told of its end. */
+const applications = z.array(z.strictObject({ client_id: text, sid: text.optional() })).max(500);
 
 function define<S extends z.ZodRawShape>(
   shape: S,
@@ -96,8 +98,21 @@ export const auditEvents = {
     acr: text.optional(),
     persistent: z.boolean().optional(),
   }),
-  'session.ended': define({ reason, clients: words.optional() }),
+  'session.ended': define({ reason, sub: text.optional(), applications: applications.optional() }),
+  /** Signed out of one application; the session goes on. */
+  'session.application_ended': define({
+    reason,
+    sub: text.optional(),
+    applications: applications.optional(),
+  }),
+  'account.signed_out': define({ sessions: count, offline_grants: count }),
   'session.end_refused': define(refusal),
+
+  /** An application was told of a sign-out, or could not be. */
+  'logout_notice.delivered': define({ attempt: count, status: count }),
+  'logout_notice.failed': define({ attempt: count, reason, next_attempt_at: time }),
+  'logout_notice.refused': define({ attempt: count, status: count }),
+  'logout_notice.given_up': define({ attempt: count, reason }),
 
   // What a person lets a client do
   'consent.granted': define({
@@ -110,7 +125,13 @@ export const auditEvents = {
   'consent.declined': define({ scope, reason: reason.optional() }),
   'consent.revoked': define({ reason: reason.optional() }),
   'access.denied': define({ reason, required_role: text.optional() }),
-  'authorization.succeeded': define({ response_type: text.optional(), scope, issued: issued.optional() }),
+  /** `sid` is the session's name at the client, where that is told of sign-outs by it. */
+  'authorization.succeeded': define({
+    response_type: text.optional(),
+    scope,
+    issued: issued.optional(),
+    sid: text.optional(),
+  }),
   'authorization.failed': define(refusal),
   'grant.created': define({ scope }),
   'grant.revoked': define({ reason, tokens: count.optional() }),

@@ -75,7 +75,10 @@ export function subjectsOf({ grantId, sessionUid, accountId }: LiveSubject): Rev
   const subjects: RevokedSubject[] = [];
   if (grantId !== undefined) subjects.push({ kind: 'grant', id: grantId });
   if (sessionUid !== undefined) subjects.push({ kind: 'session', id: sessionUid });
-  if (accountId !== undefined) subjects.push({ kind: 'account', id: accountId });
+  if (accountId !== undefined) {
+    subjects.push({ kind: 'account', id: accountId });
+    if (sessionUid !== undefined) subjects.push({ kind: 'account_sessions', id: accountId });
+  }
   return subjects;
 }
 
@@ -87,7 +90,7 @@ function findRevoked(batch: PreparedBatch, revoked: readonly RevokedFact[]): Rev
         ({ kind, subject: id, before }) =>
           kind === subject.kind &&
           id === subject.id &&
-          (kind !== 'account' || isCovered(before, required.issuedAt)),
+          (!kind.startsWith('account') || isCovered(before, required.issuedAt)),
       );
       if (hit) return subject;
     }

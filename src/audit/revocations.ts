@@ -4,10 +4,11 @@ import { uuidv7 } from '../platform/ids.ts';
 
 /**
  * What has been ended before its time. `grant`, `session` and `token` end what carries that id; `account` ends
- * everything issued to the account at or before `before` (everything, without it).
+ * everything issued to the account at or before `before` (everything, without it), `account_sessions` of that only
+ * its sessions and what is bound to one.
  */
 export type Revocation = {
-  kind: 'grant' | 'session' | 'token' | 'account';
+  kind: 'grant' | 'session' | 'token' | 'account' | 'account_sessions';
   id: string;
   before?: Date | undefined;
   /** When the last thing that it can end has expired by itself. */
@@ -165,7 +166,9 @@ export function createRevocationList({
     isRevoked: ({ grantId, sessionUid, tokenId, accountId, issuedAt }) => {
       if (find('grant', grantId) ?? find('session', sessionUid) ?? find('token', tokenId)) return true;
       const account = find('account', accountId);
-      return account !== undefined && isCovered(account.before, issuedAt);
+      if (account !== undefined && isCovered(account.before, issuedAt)) return true;
+      const sessions = sessionUid === undefined ? undefined : find('account_sessions', accountId);
+      return sessions !== undefined && isCovered(sessions.before, issuedAt);
     },
     add,
     start: async () => {

@@ -89,6 +89,23 @@ Examples:
       changeUser(user, json, 'enabled', ({ subjects, by }, { id }) => subjects.accounts.enable(id, by)),
     );
 
+  users
+    .command('sign-out <user>')
+    .description('Sign a person out: of everything, of one session, or of one application.')
+    .option('--session <uid>', 'of this session only, as `audit list` names it')
+    .option('--client <id>', 'of this application only, in every session')
+    .option(
+      '--offline',
+      'also end what applications may do while the person is away, whatever the settings say',
+    )
+    .option('--json', 'print for machines')
+    .addHelpText(
+      'after',
+      `
+Applications that are registered for it are told by the server, at once or when they can be reached.`,
+    )
+    .action(signOutUser);
+
   addSecretOptions(
     users
       .command('set-password <user>')
@@ -232,6 +249,38 @@ async function changeUser(
     async (operator) => {
       const account = await change(operator, await getAccount(operator, user));
       await (json ? printJson(presentAccount(account)) : print(`${account.email} ${outcome}.`));
+    },
+    { mayChange: true },
+  );
+}
+
+async function signOutUser(
+  user: string,
+  { session, client, offline, json }: { session?: string; client?: string; offline?: true; json?: true },
+): Promise<void> {
+  if ([session, client, offline].filter((option) => option !== undefined).length > 1) {
+    throw misuse('Give one of --session, --client and --offline.');
+  }
+  await withOperator(
+    async (operator) => {
+      const { signOut } = operator.subjects;
+      const account = await getAccount(operator, user);
+      const done =
+        session !== undefined
+          ? await signOut.session(account, session, operator.by)
+          : client !== undefined
+            ? await signOut.application(account, client, operator.by)
+            : await signOut.everywhere(account, operator.by, { offline: offline ?? false });
+      if (json) {
+        return printJson({
+          sessions: done.sessions,
+          applications: done.applications,
+          offline_grants: done.offlineGrants,
+        });
+      }
+      return print(
+        `${account.email} is signed out: ${count(done.sessions, 'session')}, ${count(done.applications, 'application')}, ${count(done.offlineGrants, 'offline grant')} ended.`,
+      );
     },
     { mayChange: true },
   );

@@ -4,7 +4,7 @@
  */
 import type { Context } from 'koa';
 
-import { sendPage } from '../http/page.ts';
+import { allowFrames, sendPage } from '../http/page.ts';
 import type { Renderer } from '../http/render.ts';
 import { requestIdOf } from '../http/request-id.ts';
 
@@ -57,6 +57,21 @@ export function createProviderPages({ renderer, interactionTtlSeconds, emailOf }
         ...(email === undefined ? {} : { accountEmail: email }),
       });
       sendPage(ctx, html);
+    },
+    renderSignedOut: async (
+      context: object,
+      {
+        frames,
+        continueUrl,
+      }: { frames: readonly { url: string; clientName: string }[]; continueUrl: string },
+    ): Promise<void> => {
+      const ctx = context as ProviderContext;
+      const clientName = ctx.oidc?.client?.clientName;
+      allowFrames(
+        ctx,
+        frames.map(({ url }) => new URL(url).origin),
+      );
+      sendPage(ctx, renderer.signedOut({ onward: { url: continueUrl, clientName, frames } }));
     },
     postLogoutSuccessSource: async (context: object): Promise<void> => {
       const ctx = context as ProviderContext;

@@ -46,6 +46,8 @@ export interface ConfigurationInput {
   resources: Resources;
   structuredTokens: StructuredTokens;
   mayIntrospect: MayAsk;
+  /** For what the library reads from clients' addresses: `jwks_uri`. */
+  fetch: NonNullable<Configuration['fetch']>;
   pages: ProviderPages;
 }
 
@@ -80,6 +82,14 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
   return {
     adapter: input.adapter,
     jwks: input.jwks,
+    fetch: input.fetch,
+    // Notices are sent from a queue of ours (sign-out/), so the library's own are off, and it announces none.
+    discovery: {
+      backchannel_logout_supported: true,
+      backchannel_logout_session_supported: true,
+      frontchannel_logout_supported: true,
+      frontchannel_logout_session_supported: true,
+    },
     findAccount: input.findAccount,
     loadExistingGrant: input.loadExistingGrant as NonNullable<Configuration['loadExistingGrant']>,
     interactions: { policy: input.policy, url: (_ctx, interaction) => interactionPath(path, interaction) },

@@ -74,7 +74,6 @@ export function createEventRecorder(settings: EventSettings): EventRecorder {
           fail((ctx, error) => refused(type, ctx, error)),
         );
       }
-      provider.on('end_session.success', (ctx) => recordSignOut(ctx, settings));
       provider.on('server_error', (ctx, error) => noteFault(ctx, error, failures, settings));
     },
   };
@@ -204,25 +203,6 @@ function recordPushed(ctx: KoaContextWithOIDC, { fingerprint }: EventSettings): 
     outcome: 'success',
     ...subjectOf(ctx),
     payload: { issued: [{ kind: 'pushed_authorization_request', fingerprint: fingerprint(requestUri) }] },
-  });
-}
-
-function recordSignOut(ctx: KoaContextWithOIDC, { clock, sessionBoundSeconds }: EventSettings): void {
-  const { session } = ctx.oidc;
-  if (!session?.uid || !(session as { destroyed?: boolean }).destroyed) return;
-  const unit = currentUnitOfWork();
-  unit?.revoke({
-    kind: 'session',
-    id: session.uid,
-    reason: 'signed out',
-    expiresAt: new Date(clock.now().getTime() + sessionBoundSeconds * 1000),
-  });
-  unit?.record({
-    type: 'session.ended',
-    outcome: 'success',
-    ...subjectOf(ctx),
-    sessionUid: session.uid,
-    payload: { reason: 'signed_out' },
   });
 }
 

@@ -14,6 +14,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Sealer } from '../platform/seal.ts';
+import type { Outgoing } from '../platform/outgoing.ts';
 import type { RbacService } from '../rbac/role.ts';
 import { createAdapterFactory } from './adapter.ts';
 import {
@@ -32,6 +33,7 @@ import { createClientIndex, createProvider } from './provider.ts';
 import type { RecordKeeping } from './record-before-response.ts';
 import { createResources } from './resources.ts';
 import { OIDC_SCOPES } from './scopes.ts';
+import { createSignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
 import { createStructuredTokens } from './structured-tokens.ts';
 import { createMayIntrospect } from './token-readers.ts';
@@ -58,7 +60,12 @@ export interface IssuerDependencies {
   undoNow: () => Promise<void>;
   clock: Clock;
   logger: Logger;
-  pages: ProviderPages & Pick<RecordKeeping, 'renderUnavailable'>;
+  /** Whether signing out ends offline grants too; a client may say otherwise. */
+  endsOfflineGrants: boolean;
+  /** Once the record of a sign-out is durable. */
+  onSignOut: () => void;
+  outgoing: Outgoing;
+  pages: ProviderPages & Pick<RecordKeeping, 'renderUnavailable' | 'renderSignedOut'>;
   onGrant?: (grantType: string, outcome: 'success' | 'failure') => void;
 }
 
@@ -92,6 +99,18 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     retryWindowSeconds: dependencies.retryWindowSeconds,
     longestGrantSeconds: grantSeconds,
     renderUnavailable: pages.renderUnavailable,
+    renderSignedOut: pages.renderSignedOut,
+    signOut: createSignOutRecorder({
+      issuer,
+      accounts: dependencies.accounts,
+      clients,
+      store,
+      clock,
+      endsOfflineGrants: dependencies.endsOfflineGrants,
+      sessionBoundSeconds: longestSessionBoundSeconds(ttl),
+      longestGrantSeconds: grantSeconds,
+      onSignOut: dependencies.onSignOut,
+    }),
   };
 
   const findAccount = createFindAccount(dependencies);
@@ -124,6 +143,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         structuredTokens,
         mayIntrospect,
         jwks,
+        fetch: dependencies.outgoing.fetch,
         cookieKeys: keys.cookieKeys(),
         adapter: createAdapterFactory({
           store,

@@ -16,6 +16,7 @@ import type { EventRecorder } from './events.ts';
 import { type RecordKeeping, recordBeforeResponse } from './record-before-response.ts';
 import type { Resources } from './resources.ts';
 import { applyRoleClaims } from './role-claims.ts';
+import { putSidIntoIdTokens } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
 import type { StructuredTokens } from './structured-tokens.ts';
 import { prefixTokenIds } from './token-ids.ts';
@@ -56,12 +57,14 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
 
   findClientsBy(provider, clients, clientOf);
   markReplaysOnce(provider, store);
+  putSidIntoIdTokens(provider, clientOf);
   prefixTokenIds(provider);
   limitPushedRequests(provider, dependencies.parSeconds);
   applyRoleClaims(provider, clientOf);
   dependencies.resources.checkBeforeSpending(provider);
   dependencies.structuredTokens.letThrough(provider);
   events.bind(provider);
+  keeping.signOut.bind(provider);
   provider.use(recordBeforeResponse(keeping) as Parameters<Provider['use']>[0]);
   return provider;
 }

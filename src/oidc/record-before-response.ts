@@ -14,6 +14,7 @@ import { HonestRetry, isUnavailable, RETRY_AFTER_SECONDS } from './errors.ts';
 import { faultEvent, recordSilentRoutes, recordRetry, type EventRecorder } from './events.ts';
 import { findInheritedAnswer, keepAnswer, openRefreshAnswer, wonRefresh } from './refresh-answers.ts';
 import { isSessionSaved } from './session-saving.ts';
+import type { LogoutFrame, SignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
 
 export interface RecordKeeping {
@@ -22,6 +23,12 @@ export interface RecordKeeping {
   retryWindowSeconds: number;
   longestGrantSeconds: number;
   events: EventRecorder;
+  signOut: SignOutRecorder;
+  /** The page that loads what applications have to forget the person; then it leads on. */
+  renderSignedOut: (
+    ctx: KoaContextWithOIDC,
+    page: { frames: readonly LogoutFrame[]; continueUrl: string },
+  ) => Promise<void>;
   /** Takes back what earlier requests could not; never throws. */
   undoNow: () => Promise<void>;
   /** The page for a person whose request could not be recorded. */
@@ -53,8 +60,40 @@ export function recordBeforeResponse(keeping: RecordKeeping): Middleware {
     else recordSilentRoutes(ctx, keeping.events);
 
     await keepAnswerForRetry(ctx, keeping);
-    return commit(ctx, unit, keeping);
+    const frames = await recordSignOut(ctx, unit, keeping);
+    if (!frames) return undefined;
+    await commit(ctx, unit, keeping);
+    // Only where the sign-out is durable: otherwise the answer is a 503 by now.
+    if (frames.length > 0 && ctx.status === 303) await loadFrames(ctx, frames, keeping);
+    return undefined;
   };
+}
+
+/** @returns undefined where what it needs is away, and the answer is withheld */
+async function recordSignOut(
+  ctx: KoaContextWithOIDC,
+  unit: UnitOfWork,
+  keeping: RecordKeeping,
+): Promise<LogoutFrame[] | undefined> {
+  try {
+    return await keeping.signOut.record(ctx);
+  } catch (error) {
+    if (!isUnavailable(error)) throw error;
+    await unit.rollback();
+    withhold(ctx, keeping);
+    return undefined;
+  }
+}
+
+/** Instead of the redirect, which the page offers, and makes by itself where there is script. */
+async function loadFrames(
+  ctx: KoaContextWithOIDC,
+  frames: readonly LogoutFrame[],
+  { renderSignedOut }: RecordKeeping,
+): Promise<void> {
+  const continueUrl = ctx.response.get('Location');
+  ctx.remove('Location');
+  await renderSignedOut(ctx, { frames, continueUrl });
 }
 
 async function commit(ctx: KoaContextWithOIDC, unit: UnitOfWork, keeping: RecordKeeping): Promise<void> {

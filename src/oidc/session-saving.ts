@@ -20,11 +20,17 @@ interface Seen {
 }
 
 const seen = new WeakMap<object, Seen>();
+const atStart = new WeakMap<object, SessionAuthorizations>();
 const saved = new WeakMap<object, 'saving' | 'saved'>();
 
 /** Whether the last save of a session in this request is known to have worked. */
 export function isSessionSaved({ req }: { req: object }): boolean {
   return saved.get(req) === 'saved';
+}
+
+/** What the session let each client know when this request found it. */
+export function authorizationsAtStart({ req }: { req: object }): SessionAuthorizations {
+  return atStart.get(req) ?? {};
 }
 
 export function createSessionSaving(store: OidcStore): SessionSaving {
@@ -33,7 +39,10 @@ export function createSessionSaving(store: OidcStore): SessionSaving {
 
   return {
     remember: (payload) => {
-      if (Provider.ctx) seen.set(Provider.ctx.req, snapshot(payload));
+      if (!Provider.ctx) return;
+      const found = snapshot(payload);
+      seen.set(Provider.ctx.req, found);
+      atStart.set(Provider.ctx.req, found.authorizations);
     },
     isReplaced: (id) => id === oldIdInUse(),
     save: async (id, payload, ttlSeconds) => {

@@ -29,7 +29,7 @@ export interface Outgoing {
    */
   request: (url: string, options?: OutgoingRequest) => Promise<OutgoingAnswer>;
   /** The same in the shape of the platform's `fetch`, for libraries that take one. */
-  fetch: (url: string | URL, init?: RequestInit) => Promise<Response>;
+  fetch: (url: string | URL | Request, init?: RequestInit) => Promise<Response>;
 }
 
 export interface Address {
@@ -54,17 +54,15 @@ const MAX_ANSWER_BYTES = 256 * 1024;
 const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
 
 /** IANA's special-purpose registries: private, loopback, link-local (cloud metadata), shared, documentation, multicast. */
-const SPECIAL_IPV4 = listOf('ipv4', [
-  ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12'],
-  ...['192.0.0.0/24', '192.0.2.0/24', '192.31.196.0/24', '192.52.193.0/24', '192.88.99.0/24'],
-  ...['192.168.0.0/16', '192.175.48.0/24', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24'],
-  ...['224.0.0.0/4', '240.0.0.0/4'],
-]);
+const SPECIAL_IPV4 = listOf(
+  'ipv4',
+  '0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 ' +
+    '192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 ' +
+    '198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4',
+);
 /** Only global unicast is public at all, and of that not what tunnels to, or is reserved for, something else. */
-const GLOBAL_IPV6 = listOf('ipv6', ['2000::/3']);
-const SPECIAL_IPV6 = listOf('ipv6', [
-  ...['2001::/23', '2001:db8::/32', '2002::/16', '2620:4f:8000::/48', '3fff::/20'],
-]);
+const GLOBAL_IPV6 = listOf('ipv6', '2000::/3');
+const SPECIAL_IPV6 = listOf('ipv6', '2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20');
 
 /** Whether an address is one of the public network. */
 export function isPublicAddress(address: string): boolean {
@@ -114,7 +112,7 @@ export function createOutgoing(options: OutgoingOptions): Outgoing {
   return {
     request,
     fetch: async (url, init = {}) => {
-      const { status, headers, body } = await request(String(url), {
+      const { status, headers, body } = await request(url instanceof Request ? url.url : String(url), {
         ...(init.method === undefined ? {} : { method: init.method }),
         headers: Object.fromEntries(new Headers(init.headers)),
         ...(typeof init.body === 'string' ? { body: init.body } : {}),
@@ -151,9 +149,9 @@ function exchange(
     });
     sent.once('error', reject);
     sent.once('response', (answer) => {
-      read(answer, maxAnswerBytes).then(resolve, (error: unknown) => {
+      read(answer, maxAnswerBytes).then(resolve, (error: Error) => {
         sent.destroy();
-        reject(error as Error);
+        reject(error);
       });
     });
     sent.end(body);
@@ -217,9 +215,9 @@ function withSignal<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-function listOf(family: 'ipv4' | 'ipv6', networks: readonly string[]): BlockList {
+function listOf(family: 'ipv4' | 'ipv6', networks: string): BlockList {
   const list = new BlockList();
-  for (const network of networks) {
+  for (const network of networks.split(' ')) {
     const [address = '', bits] = network.split('/');
     list.addSubnet(address, Number(bits), family);
   }

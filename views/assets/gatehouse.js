@@ -106,4 +106,13 @@
       done(button);
     });
   }
+
+  // Signed out: on to where the person wanted to go, once the applications' pages are loaded, or take too long.
+  const onward = document.querySelector('a[data-continue]');
+  if (onward) {
+    const frames = Array.from(document.querySelectorAll('iframe'));
+    const loaded = Promise.all(frames.map((frame) => new Promise((done) => frame.addEventListener('load', done))));
+    const late = new Promise((done) => setTimeout(done, 3_000));
+    Promise.race([loaded, late]).then(() => location.replace(onward.href));
+  }
 })();

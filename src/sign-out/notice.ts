@@ -1,0 +1,39 @@
+/**
+ * Sign-out: telling applications that somebody signed out (OIDC Back-Channel Logout 1.0), and signing people out from
+ * outside of their browser.
+ *
+ * This folder owns the tables `logout_cursor` and `logout_notices`. It holds that
+ *  - the audit log is the queue: a notice is made of the chained record of a sign-out and of nothing else, so none is
+ *    lost with a process, and none is sent for a sign-out that was not recorded (expand.ts);
+ *  - one process at a time delivers a notice; it is tried again with growing pauses until it succeeds, the application
+ *    refuses it (400), or it is given up (delivery.ts, outcome.ts); every outcome is recorded;
+ *  - a logout token is made when it is sent, so it is fresh however long the application was away (logout-token.ts).
+ *
+ * Elsewhere: what a sign-out in the browser ends and records (oidc/sign-out.ts), which addresses may be asked
+ * (platform/outgoing.ts), which key signs (keys/).
+ */
+
+/** One application that is to be told of one sign-out. */
+export interface Notice {
+  id: string;
+  clientId: string;
+  /** accounts.id, for the record. */
+  accountId?: string;
+  sub: string;
+  /** Absent: every session of the person at that application has ended. */
+  sid?: string;
+  sessionUid?: string;
+  /** How often it was tried before. */
+  attempts: number;
+  givesUpAt: Date;
+}
+
+/** What a notice needs to know of a client. */
+export interface NoticedClient {
+  clientId: string;
+  backchannelLogoutUri?: string;
+  backchannelLogoutSessionRequired: boolean;
+  idTokenAlg: string;
+}
+
+export type FindClient = (clientId: string) => Promise<NoticedClient | undefined>;

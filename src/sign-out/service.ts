@@ -1,0 +1,187 @@
+import { appendInTransaction } from '../audit/append.ts';
+import type { Actor } from '../audit/events.ts';
+import { insertRevocation } from '../audit/revocations.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Database, Queryable } from '../platform/database.ts';
+import { AppError } from '../platform/errors.ts';
+import { findSignedIn, type SignedIn } from './signed-in.ts';
+
+/** Whose sessions end: `sub` is what tokens know the person by, `id` what the audit log does. */
+export interface Person {
+  id: string;
+  sub: string;
+}
+
+export interface SignedOut {
+  sessions: number;
+  applications: number;
+  /** Grants for `offline_access` that ended along with them, as the policy has it. */
+  offlineGrants: number;
+}
+
+export interface SignOutService {
+  /** Ends every session of the account. @param offline true ends its offline grants whatever the policy says */
+  everywhere: (person: Person, by: Actor, options?: { offline?: boolean }) => Promise<SignedOut>;
+  /** Ends one session. @throws AppError 404 `session_not_found` */
+  session: (person: Person, sessionUid: string, by: Actor) => Promise<SignedOut>;
+  /**
+   * Signs the account out of one application, in every session: what it was given there ends, and it is told. The
+   * sessions themselves go on, so the person comes back in by one click.
+   */
+  application: (person: Person, clientId: string, by: Actor) => Promise<SignedOut>;
+}
+
+/**
+ * @param endsOfflineGrants the configured policy, which a client may override
+ * @param longestGrantSeconds how long anything under a grant may live
+ */
+export function createSignOutService({
+  db,
+  clock,
+  findClient,
+  endsOfflineGrants,
+  sessionSeconds,
+  longestGrantSeconds,
+}: {
+  db: Database;
+  clock: Clock;
+  findClient: (clientId: string) => Promise<{ endsOfflineGrants?: boolean } | undefined>;
+  endsOfflineGrants: boolean;
+  sessionSeconds: number;
+  longestGrantSeconds: number;
+}): SignOutService {
+  const until = (seconds: number): Date => new Date(clock.now().getTime() + seconds * 1000);
+  const ago = (seconds: number): Date => new Date(clock.now().getTime() - seconds * 1000);
+
+  const isEnding = async ({ clientId }: SignedIn): Promise<boolean> =>
+    (await findClient(clientId))?.endsOfflineGrants ?? endsOfflineGrants;
+
+  /** Offline grants outlive sessions, so they are looked for as far back as one may reach. */
+  const offlineGrants = async (tx: Queryable, { id }: Person): Promise<SignedIn[]> => {
+    const all = await findSignedIn(tx, { accountId: id, since: ago(longestGrantSeconds) });
+    return all.filter(({ isOffline, grantId }) => isOffline && grantId !== undefined);
+  };
+
+  const revokeGrants = async (
+    tx: Queryable,
+    signedIn: readonly SignedIn[],
+    reason: string,
+  ): Promise<number> => {
+    const ids = new Set(signedIn.map(({ grantId }) => grantId).filter((id) => id !== undefined));
+    for (const id of ids) {
+      await insertRevocation(tx, { kind: 'grant', id, reason, expiresAt: until(longestGrantSeconds) });
+    }
+    return ids.size;
+  };
+
+  const summary = (signedIn: readonly SignedIn[], offline: number): SignedOut => ({
+    sessions: new Set(signedIn.map(({ sessionUid }) => sessionUid)).size,
+    applications: new Set(signedIn.map(({ clientId }) => clientId)).size,
+    offlineGrants: offline,
+  });
+
+  return {
+    everywhere: (person, by, { offline = false } = {}) =>
+      db.transaction(async (tx) => {
+        const signedIn = await findSignedIn(tx, { accountId: person.id, since: ago(sessionSeconds) });
+        await insertRevocation(tx, {
+          kind: offline ? 'account' : 'account_sessions',
+          id: person.sub,
+          before: clock.now(),
+          reason: 'signed out everywhere',
+          expiresAt: until(offline ? longestGrantSeconds : sessionSeconds),
+        });
+        const grants = await offlineGrants(tx, person);
+        const ending = offline ? grants : await filterAsync(grants, isEnding);
+        const ended = offline
+          ? new Set(ending.map(({ grantId }) => grantId)).size
+          : await revokeGrants(tx, ending, 'signed out everywhere');
+        const result = summary(signedIn, ended);
+        await appendInTransaction(
+          tx,
+          {
+            type: 'account.signed_out',
+            outcome: 'success',
+            actor: by,
+            accountId: person.id,
+            payload: { sessions: result.sessions, offline_grants: ended },
+          },
+          { clock },
+        );
+        return result;
+      }),
+
+    session: (person, sessionUid, by) =>
+      db.transaction(async (tx) => {
+        const all = await findSignedIn(tx, { accountId: person.id, since: ago(sessionSeconds) });
+        const signedIn = all.filter((one) => one.sessionUid === sessionUid);
+        if (signedIn.length === 0) {
+          throw new AppError('session_not_found', 404, 'There is no such session, or it has ended.');
+        }
+        const offline = await filterAsync(
+          signedIn.filter(({ isOffline }) => isOffline),
+          isEnding,
+        );
+        await insertRevocation(tx, {
+          kind: 'session',
+          id: sessionUid,
+          reason: 'signed out',
+          expiresAt: until(sessionSeconds),
+        });
+        const ended = await revokeGrants(tx, offline, 'signed out');
+        await appendInTransaction(
+          tx,
+          {
+            type: 'session.ended',
+            outcome: 'success',
+            actor: by,
+            accountId: person.id,
+            sessionUid,
+            payload: { reason: 'signed_out', sub: person.sub, applications: signedIn.map(toRecord) },
+          },
+          { clock },
+        );
+        return summary(signedIn, ended);
+      }),
+
+    application: (person, clientId, by) =>
+      db.transaction(async (tx) => {
+        const all = await findSignedIn(tx, { accountId: person.id, since: ago(sessionSeconds) });
+        const signedIn = all.filter((one) => one.clientId === clientId);
+        const grants = (await offlineGrants(tx, person)).filter((one) => one.clientId === clientId);
+        const offline = await filterAsync(grants, isEnding);
+        await revokeGrants(
+          tx,
+          signedIn.filter(({ isOffline }) => !isOffline),
+          'signed out of the application',
+        );
+        const ended = await revokeGrants(tx, offline, 'signed out of the application');
+        for (const [sessionUid, inSession] of Map.groupBy(signedIn, (one) => one.sessionUid)) {
+          await appendInTransaction(
+            tx,
+            {
+              type: 'session.application_ended',
+              outcome: 'success',
+              actor: by,
+              accountId: person.id,
+              clientId,
+              sessionUid,
+              payload: { reason: 'signed_out', sub: person.sub, applications: inSession.map(toRecord) },
+            },
+            { clock },
+          );
+        }
+        return summary(signedIn, ended);
+      }),
+  };
+}
+
+function toRecord({ clientId, sid }: SignedIn): { client_id: string; sid?: string } {
+  return { client_id: clientId, ...(sid === undefined ? {} : { sid }) };
+}
+
+async function filterAsync<T>(items: readonly T[], isWanted: (item: T) => Promise<boolean>): Promise<T[]> {
+  const kept: T[] = [];
+  for (const item of items) if (await isWanted(item)) kept.push(item);
+  return kept;
+}

@@ -1,0 +1,61 @@
+import type { Queryable } from '../platform/database.ts';
+
+/** An application that a person signed in to, in one session. */
+export interface SignedIn {
+  clientId: string;
+  sessionUid: string;
+  grantId?: string;
+  /** The session's name there, for applications that are told it. */
+  sid?: string;
+  isOffline: boolean;
+}
+
+interface SignedInRow {
+  client_id: string;
+  session_uid: string;
+  grant_id: string | null;
+  sid: string | null;
+  is_offline: boolean;
+}
+
+/**
+ * Where the account is signed in, as the audit log has it: every authorization since then whose session, or whose
+ * application in it, has not been signed out. Sessions that merely ran out are among them: being told of one's end
+ * twice does no harm.
+ *
+ * @param beforeSeq a place in the chain: what came later is not seen
+ */
+export async function findSignedIn(
+  db: Queryable,
+  { accountId, since, beforeSeq }: { accountId: string; since: Date; beforeSeq?: string },
+): Promise<SignedIn[]> {
+  const { rows } = await db.query<SignedInRow>(
+    `select distinct on (client_id, session_uid, grant_id)
+            client_id, session_uid, grant_id, payload ->> 'sid' as sid,
+            coalesce('offline_access' = any (string_to_array(payload ->> 'scope', ' ')), false) as is_offline
+       from audit_events a
+      where account_id = $1 and at > $2 and type = 'authorization.succeeded' and outcome = 'success'
+        and session_uid is not null and client_id is not null
+        and ($3::bigint is null or seq < $3::bigint)
+        and not exists (
+          select 1 from audit_events e
+           where e.account_id = a.account_id and e.at >= a.at and e.session_uid = a.session_uid
+             and (e.seq > a.seq or e.seq is null) and ($3::bigint is null or e.seq < $3::bigint)
+             and (e.type = 'session.ended'
+               or (e.type = 'session.application_ended' and e.client_id = a.client_id))
+        )
+      order by client_id, session_uid, grant_id, a.at desc, a.seq desc nulls first`,
+    [accountId, since, beforeSeq ?? null],
+  );
+  return rows.map(toSignedIn);
+}
+
+function toSignedIn(row: SignedInRow): SignedIn {
+  return {
+    clientId: row.client_id,
+    sessionUid: row.session_uid,
+    isOffline: row.is_offline,
+    ...(row.grant_id === null ? {} : { grantId: row.grant_id }),
+    ...(row.sid === null ? {} : { sid: row.sid }),
+  };
+}

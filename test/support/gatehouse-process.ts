@@ -17,11 +17,16 @@ export interface GatehouseProcess {
 }
 
 /** The product as its user starts it: the launcher, in a process of its own. Resolves when it says that it is ready. */
-export async function startGatehouseProcess(env: Record<string, string>): Promise<GatehouseProcess> {
+export async function startGatehouseProcess(
+  env: Record<string, string>,
+  { isGroupLeader = false }: { isGroupLeader?: boolean } = {},
+): Promise<GatehouseProcess> {
   const child = spawn(process.execPath, [LAUNCHER, 'start'], {
     cwd: ROOT,
     env: { ...inheritedEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // As the foreground group of a terminal: what is sent to the group reaches it and all that it started.
+    detached: isGroupLeader,
   });
   let output = '';
   const collect = (chunk: Buffer): void => {

@@ -15,6 +15,7 @@ export interface Person {
 export interface Visited {
   url: URL;
   status: number;
+  headers: Headers;
   html: string;
   /** True when the redirects left the issuer. */
   isAway: boolean;
@@ -68,9 +69,10 @@ export function createPerson(issuer: string, { connectTo = issuer }: { connectTo
     let url = new URL(from, issuer);
     for (let hop = 0; hop < MAX_REDIRECTS; hop += 1) {
       const location = response.headers.get('location');
-      if (!location) return { url, status: response.status, html: await response.text(), isAway: false };
+      const { status, headers } = response;
+      if (!location) return { url, status, headers, html: await response.text(), isAway: false };
       url = new URL(location, url);
-      if (url.origin !== origin) return { url, status: response.status, html: '', isAway: true };
+      if (url.origin !== origin) return { url, status, headers, html: '', isAway: true };
       response = await request(url.href);
     }
     throw new Error(`more than ${MAX_REDIRECTS} redirects, the last to ${url.href}`);

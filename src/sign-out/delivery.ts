@@ -12,7 +12,7 @@ import { leaseDue, type LeasedNotice, putOff, settle } from './queue.ts';
 const AT_ONCE = 8;
 const POLL_MS = 1_000;
 /** Beyond the time that an exchange may take: what it needs to be settled. */
-const LEASE_SLACK_SECONDS = 20;
+const LEASE_SLACK_SECONDS = 10;
 
 export interface LogoutNotices {
   start: () => void;

@@ -21,6 +21,8 @@ export interface TestServer extends Server {
   database: TestDatabase;
   /** The settings as environment variables: a second process with these serves the same deployment. */
   env: Record<string, string>;
+  /** Stops, and leaves the database to others. */
+  stopAlone: () => Promise<void>;
 }
 
 export interface TestServerOptions {
@@ -70,6 +72,7 @@ export async function startGatehouse(options: TestServerOptions = {}): Promise<T
     issuer: config.issuer,
     database,
     env,
+    stopAlone: server.stop,
     stop: async () => {
       await server.stop();
       if (!sharing) await database.drop();

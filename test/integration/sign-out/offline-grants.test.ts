@@ -1,0 +1,108 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { introspect, OPERATOR, refresh, signedIn } from '../../support/application.ts';
+import { eventually } from '../../support/eventually.ts';
+import { startGatehouse, type StoreKind, type TestServer } from '../../support/gatehouse.ts';
+
+type SignedInPerson = Awaited<ReturnType<typeof signedIn>>;
+
+const WAYS = {
+  'the page of the provider': async (server: TestServer, { person, application }: SignedInPerson) => {
+    const url = `${server.issuer}/oauth/logout?client_id=${encodeURIComponent(application.clientId)}`;
+    const after = await person.submit(await person.open(url), { logout: 'yes' }, 'logout');
+    expect(after.status).toBe(200);
+  },
+  'an operator, of everything': async (server: TestServer, { credentials }: SignedInPerson) => {
+    await server.subjects.signOut.everywhere(credentials.account, OPERATOR);
+  },
+  'an operator, of the session': async (server: TestServer, { credentials }: SignedInPerson) => {
+    const { rows } = await server.database.db.query<{ session_uid: string }>(
+      `select session_uid from audit_events where type = 'authorization.succeeded' and account_id = $1`,
+      [credentials.account.id],
+    );
+    await server.subjects.signOut.session(credentials.account, rows[0]!.session_uid, OPERATOR);
+  },
+  'an operator, of the application': async (
+    server: TestServer,
+    { credentials, application }: SignedInPerson,
+  ) => {
+    await server.subjects.signOut.application(credentials.account, application.clientId, OPERATOR);
+  },
+};
+
+describe.each([
+  { store: 'postgres', isConfigured: false },
+  { store: 'redis', isConfigured: true },
+] as { store: StoreKind; isConfigured: boolean }[])(
+  'where offline grants end at a sign-out: $isConfigured ($store)',
+  ({ store, isConfigured }) => {
+    let server: TestServer;
+    beforeAll(async () => {
+      server = await startGatehouse({
+        store,
+        env: { GATEHOUSE_SIGN_OUT_ENDS_OFFLINE_GRANTS: String(isConfigured) },
+      });
+    });
+    afterAll(() => server.stop());
+
+    describe.each(Object.entries(WAYS))('signed out by %s', (_name, signOut) => {
+      it('what is bound to the session ends', async () => {
+        const signed = await signedIn(server, {}, 'openid');
+        const refreshToken = signed.tokens.refresh_token ?? '';
+        expect((await refresh(server, signed.application, refreshToken)).status).toBe(200);
+        await signOut(server, signed);
+        await eventually(async () =>
+          expect(await introspect(server, signed.application, signed.tokens.access_token)).toEqual({
+            active: false,
+          }),
+        );
+        expect((await refresh(server, signed.application, refreshToken)).status).toBe(400);
+      });
+
+      it.each([undefined, true, false])(
+        'offline access by the policy; the client says %s',
+        async (override) => {
+          const signed = await signedIn(
+            server,
+            override === undefined ? {} : { endsOfflineGrants: override },
+            'openid offline_access',
+          );
+          await signOut(server, signed);
+          const isEnded = override ?? isConfigured;
+          const active = { active: !isEnded };
+          await eventually(async () =>
+            expect(
+              await introspect(server, signed.application, signed.tokens.refresh_token ?? ''),
+            ).toMatchObject(active),
+          );
+          await new Promise((resolve) => setTimeout(resolve, isEnded ? 0 : 1_200));
+          const refreshed = await refresh(server, signed.application, signed.tokens.refresh_token ?? '');
+          expect(refreshed.status).toBe(isEnded ? 400 : 200);
+        },
+      );
+    });
+
+    it('whoever was signed out everywhere has to sign in again, and can', async () => {
+      const signed = await signedIn(server, {}, 'openid');
+      await server.subjects.signOut.everywhere(signed.credentials.account, OPERATOR);
+      await server.subjects.revocations.refresh();
+      const url = new URL(`${server.issuer}/oauth/authorize`);
+      url.search = new URLSearchParams({
+        client_id: signed.application.clientId,
+        redirect_uri: signed.application.redirectUri,
+        response_type: 'code',
+        scope: 'openid',
+        state: 's',
+        code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+        code_challenge_method: 'S256',
+      }).toString();
+      const page = await signed.person.open(url.href);
+      expect(page.html).toContain('name="password"');
+      // Tokens carry whole seconds: what is issued within the second of the sign-out is taken for older.
+      await new Promise((resolve) => setTimeout(resolve, 1_100));
+      const { email, password } = signed.credentials;
+      const after = await signed.person.submit(page, { identifier: email, password }, '/login');
+      expect(after.url.searchParams.get('code')).toEqual(expect.any(String));
+    });
+  },
+);

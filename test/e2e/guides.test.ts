@@ -1,0 +1,234 @@
+/** The guides are followed to the letter, in a real browser, so that none of them rots. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { generate } from 'otplib';
+import type { Browser, Page } from 'playwright-core';
+
+import { launchBrowser } from '../support/browser.ts';
+import { startGatehouse, type TestServer } from '../support/gatehouse.ts';
+import { type Guide, type Guides, openGuides, readGuide } from '../support/guides.ts';
+
+const EMAIL = 'ada@example.com';
+const PASSWORD = 'quiet lanterns drift home';
+/** Claims whose values are of the moment. */
+const VARIABLE = ['sub', 'auth_time', 'updated_at', 'nonce', 'aud', 'exp', 'iat', 'iss'];
+
+// Commands start a process each, and a busy machine takes its time for that.
+jest.setTimeout(90_000);
+
+let browser: Browser;
+let server: TestServer;
+let guides: Guides;
+let page: Page;
+
+beforeAll(async () => {
+  [browser, server] = await Promise.all([launchBrowser(), startGatehouse()]);
+  guides = await openGuides(server);
+}, 60_000);
+afterAll(async () => {
+  await guides?.close();
+  await Promise.all([browser?.close(), server?.stop()]);
+});
+
+beforeEach(async () => {
+  const context = await browser.newContext();
+  page = await context.newPage();
+});
+afterEach(async () => {
+  await guides.stopPrograms();
+  await page.context().close();
+});
+
+/** In the order of this file: each guide goes on from the account and the programs of the first. */
+function follow(name: string): () => Guide {
+  let guide: Guide;
+  beforeAll(async () => {
+    guide = await guides.follow(name);
+  }, 120_000);
+  return () => guide;
+}
+
+async function startWiki(guide: Guide, command: string): Promise<void> {
+  await guide.start(command).printed(/The wiki is at/);
+}
+
+async function signIn(): Promise<void> {
+  await page.getByLabel('E-mail or user name').fill(EMAIL);
+  await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+}
+
+async function setUpAuthenticator(): Promise<void> {
+  await page.getByRole('heading', { name: 'Set up an authenticator app' }).waitFor();
+  const secret = (await page.locator('.key').innerText()).replaceAll(/\s/g, '');
+  await page.getByLabel('Code from the app').fill(await generate({ secret }));
+  await page.getByRole('button', { name: /confirm/i }).click();
+  await page.getByRole('button', { name: /continue/i }).click();
+}
+
+async function greeting(): Promise<Record<string, unknown>> {
+  await page.getByRole('heading', { name: 'Hello' }).waitFor();
+  return JSON.parse(await page.locator('pre').innerText()) as Record<string, unknown>;
+}
+
+/** The claims as the guide prints them, and no others. */
+function expectPrinted(claims: Record<string, unknown>, printed: string): void {
+  const expected = JSON.parse(printed) as Record<string, unknown>;
+  expect(Object.keys(claims).sort()).toEqual(Object.keys(expected).sort());
+  for (const name of VARIABLE) {
+    expect(typeof claims[name]).toBe(typeof expected[name]);
+    delete expected[name];
+  }
+  expect(claims).toMatchObject(expected);
+}
+
+describe('Your first client', () => {
+  const guide = follow('first-client');
+
+  it('a web application signs people in and reads their profile', async () => {
+    await startWiki(guide(), 'node wiki.mjs');
+    await page.goto(guides.here);
+    await page.getByRole('link', { name: 'Sign in' }).click();
+    await signIn();
+    expectPrinted(await greeting(), guide().text('claims', 'wiki'));
+    await page.goto(`${guides.here}/profile`);
+    expect(await page.locator('pre').innerText()).toContain('"name": "Ada Lovelace"');
+  });
+
+  it('an application in the browser signs people in', async () => {
+    const served = guide().start('node serve.mjs');
+    await served.printed(/The board is at/);
+    expect((await fetch(`${guides.here}/wiki.json`)).status).toBe(404);
+    await page.goto(guides.here);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await signIn();
+    await page.waitForFunction(`document.querySelector('#claims')?.textContent.includes('"roles"')`);
+  });
+
+  it('an installed application signs people in on a port of its choice', async () => {
+    const installed = guide().start('node installed.mjs');
+    const [, url = ''] = await installed.printed(/^(http:\S+)/m);
+    await page.goto(url);
+    await signIn();
+    await page.getByRole('button', { name: 'Allow', exact: true }).click();
+    await page.getByText('You can close this window.').waitFor();
+    await installed.printed(/Signed in as Ada Lovelace\./);
+    expect(await installed.exited).toBe(0);
+  });
+
+  it('a machine gets a token for itself', async () => {
+    const backup = guide().start('node backup.mjs');
+    expect(await backup.exited).toBe(0);
+    expect(JSON.parse(backup.output())).toEqual(JSON.parse(guide().text('output', 'backup.mjs')) as unknown);
+  });
+});
+
+describe('Second factor', () => {
+  const guide = follow('second-factor');
+
+  it('steps up where a page asks for it, and starts anew after a reset', async () => {
+    await startWiki(guide(), 'node wiki.mjs intranet.json');
+    await page.goto(`${guides.here}/login`);
+    await signIn();
+    const before = await greeting();
+    expect(before).toMatchObject({ acr: 'aal1', amr: ['pwd'] });
+
+    await page.goto(`${guides.here}/salaries`);
+    await setUpAuthenticator();
+    const after = await greeting();
+    expect(after).toMatchObject({ acr: 'aal2', amr: ['pwd', 'otp', 'mfa'] });
+    expect(after['auth_time']).toBe(before['auth_time']);
+    await page.goto(`${guides.here}/salaries`);
+    await page.getByRole('heading', { name: 'Salaries' }).waitFor();
+
+    await guide().runLater('reset-factors');
+    expect(await guide().runLater('audit list')).toContain('factor.reset');
+    await page.goto(`${guides.here}/profile`);
+    await page.getByText('invalid_grant').waitFor();
+    await page.goto(`${guides.here}/login`);
+    await signIn();
+    expect(await greeting()).toMatchObject({ acr: 'aal1' });
+  });
+
+  it('asks without disturbing anybody', async () => {
+    await startWiki(guide(), 'node wiki.mjs intranet.json');
+    await page.goto(`${guides.here}/login`);
+    await signIn();
+    await greeting();
+    await page.goto(`${guides.here}/login?acr_values=aal2&prompt=none`);
+    await page.getByText('interaction_required').waitFor();
+  });
+});
+
+describe('Sign-out', () => {
+  const guide = follow('sign-out');
+
+  it('ends the session at the issuer and comes back', async () => {
+    await startWiki(guide(), 'node wiki.mjs calendar.json');
+    await page.goto(`${guides.here}/login`);
+    await signIn();
+    await greeting();
+    await page.getByRole('link', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'Sign out?' }).waitFor();
+    await page.getByRole('button', { name: /^sign out/i }).click();
+    await page.getByRole('heading', { name: 'Signed out' }).waitFor();
+    await page.goto(`${guides.here}/login?prompt=none`);
+    await page.getByText('login_required').waitFor();
+  });
+
+  it('ends the tokens of applications that did not ask for offline access', async () => {
+    await startWiki(guide(), 'node wiki.mjs calendar.json');
+    await page.goto(`${guides.here}/login`);
+    await signIn();
+    const { iss } = await greeting();
+    await page.goto(`${guides.here}/profile`);
+    await page.locator('pre').waitFor();
+
+    await page.goto(`${String(iss)}/oauth/logout`);
+    await page.getByRole('button', { name: /^sign out/i }).click();
+    await page.goto(`${guides.here}/profile`);
+    await page.getByText('invalid_grant').waitFor();
+  });
+
+  it.each(['users sign-out', 'users disable'])('ends everything by %s', async (command) => {
+    await startWiki(guide(), 'node wiki.mjs calendar.json');
+    await page.goto(`${guides.here}/login?scope=openid+offline_access`);
+    await signIn();
+    await greeting();
+    await guide().runLater(command);
+    await page.goto(`${guides.here}/profile`);
+    await page.getByText('invalid_grant').waitFor();
+  });
+});
+
+/** Last, for Ada has a second factor afterwards. */
+describe('Roles and claims', () => {
+  const guide = follow('roles-and-claims');
+
+  it('closes a client to whoever lacks its role, and tells roles under another name', async () => {
+    await startWiki(guide(), 'node wiki.mjs handbook.json');
+    await page.goto(`${guides.here}/login`);
+    await signIn();
+    await page.getByRole('button', { name: /^back to/i }).click();
+    await page.getByText('access_denied').waitFor();
+
+    await guide().runLater('roles grant wiki:author');
+    await page.goto(`${guides.here}/login`);
+    await setUpAuthenticator();
+    expect(await greeting()).toMatchObject({ roles: expect.arrayContaining(['wiki:author']), acr: 'aal2' });
+
+    await guides.stopPrograms();
+    await startWiki(guide(), 'node wiki.mjs argo.json');
+    await page.goto(`${guides.here}/login`);
+    expectPrinted(await greeting(), guide().text('claims', 'argo'));
+  });
+});
+
+it.each(['second-factor', 'sign-out'])('what %s shows of wiki.mjs stands in it', async (name) => {
+  const plain = (text: string): string => text.replaceAll(/\s+/g, '');
+  const program = (await readGuide('first-client')).find(
+    ({ attributes }) => attributes['file'] === 'wiki.mjs',
+  );
+  const excerpts = (await readGuide(name)).filter(({ language }) => language === 'js');
+  expect(excerpts.length).toBeGreaterThan(0);
+  for (const { text } of excerpts) expect(plain(program?.text ?? '')).toContain(plain(text));
+});

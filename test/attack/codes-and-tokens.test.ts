@@ -78,7 +78,7 @@ describe('a code', () => {
           redirect_uri: client.redirectUri,
           ...parameters,
         }).filter(([, value]) => value !== undefined),
-      ) as Record<string, string>,
+      ),
     );
 
   it('is of no use to another client, and stays good for its own', async () => {

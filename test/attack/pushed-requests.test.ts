@@ -68,7 +68,7 @@ async function expectNoCode(response: Response, error: string): Promise<void> {
 it('works once', async () => {
   const { uri, verifier } = await pushedUri(application);
   const first = await person.open(
-    `${server.issuer}/oauth/authorize?${new URLSearchParams({ client_id: application.clientId, request_uri: uri })}`,
+    `${server.issuer}/oauth/authorize?${new URLSearchParams({ client_id: application.clientId, request_uri: uri }).toString()}`,
   );
   const code = codeOf(first);
   await expectNoCode(await use(application.clientId, uri), 'invalid_request_uri');

@@ -107,7 +107,7 @@ describe.each(ISSUERS)('an https issuer %s', (_name, issuer, path) => {
     expect(asked.status).toBe(200);
     expect(html).toContain(`action="${issuer}/oauth/logout/confirm"`);
     const done = await person.submit(
-      { url: new URL(asked.url), status: 200, html, isAway: false },
+      { url: new URL(asked.url), status: 200, headers: asked.headers, html, isAway: false },
       { logout: 'yes' },
       '/logout/confirm',
     );

@@ -1,0 +1,111 @@
+/** Signing somebody out against their will, or sending them astray with it (OIDC RP-Initiated Logout §6). */
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import {
+  authorizationRequest,
+  introspect,
+  registerApplication,
+  signedIn,
+  type Application,
+} from '../support/application.ts';
+import { startGatehouse, type TestServer } from '../support/gatehouse.ts';
+import { createPerson } from '../support/person.ts';
+import { recordedOf } from '../support/recorded.ts';
+
+const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
+
+let server: TestServer;
+let application: Application;
+beforeAll(async () => {
+  server = await startGatehouse();
+  application = await registerApplication(server, { postLogoutRedirectUris: ['https://app.example/bye'] });
+});
+afterAll(() => server.stop());
+
+describe('signing out', () => {
+  it('by a link from another site only asks', async () => {
+    const { person } = await signedIn(server);
+    for (const url of [
+      `${server.issuer}/oauth/logout`,
+      `${server.issuer}/oauth/logout?post_logout_redirect_uri=https%3A%2F%2Fapp.example%2Fbye&client_id=${application.clientId}`,
+    ]) {
+      const page = await person.open(url);
+      expect([page.status, page.html.includes('<form')]).toEqual([200, true]);
+      const visited = await person.open(authorizationRequest(server, application).url);
+      expect(visited.isAway).toBe(true);
+    }
+  });
+
+  it.each([
+    ['no proof', {}],
+    ['a guessed proof', { xsrf: 'x'.repeat(43), logout: 'yes' }],
+    ['an empty proof', { xsrf: '', logout: 'yes' }],
+  ])('is refused with %s', async (_name, fields) => {
+    const { person } = await signedIn(server);
+    await person.open(`${server.issuer}/oauth/logout`);
+    const response = await person.request(`${server.issuer}/oauth/logout/confirm`, {
+      method: 'POST',
+      headers: FORM,
+      body: new URLSearchParams(fields as Record<string, string>),
+    });
+    expect(response.status).toBe(400);
+    expect(await recordedOf(server, response)).toMatchObject([{ type: 'session.end_refused' }]);
+    expect((await person.open(authorizationRequest(server, application).url)).isAway).toBe(true);
+  });
+
+  it("is refused with another session's proof", async () => {
+    const [{ person }, { person: other }] = [await signedIn(server), await signedIn(server)];
+    await person.open(`${server.issuer}/oauth/logout`);
+    const theirs = await other.open(`${server.issuer}/oauth/logout`);
+    const xsrf = /name="xsrf"[^>]*value="([^"]+)"|value="([^"]+)"[^>]*name="xsrf"/.exec(theirs.html);
+    const response = await person.request(`${server.issuer}/oauth/logout/confirm`, {
+      method: 'POST',
+      headers: FORM,
+      body: new URLSearchParams({ xsrf: xsrf?.[1] ?? xsrf?.[2] ?? '', logout: 'yes' }),
+    });
+    expect(response.status).toBe(400);
+    expect((await person.open(authorizationRequest(server, application).url)).isAway).toBe(true);
+  });
+
+  it.each([
+    ['another host', 'https://evil.example/bye'],
+    ['a host that only begins alike', 'https://app.example.evil.example/bye'],
+    ['a longer path', 'https://app.example/bye/evil'],
+    ['a query', 'https://app.example/bye?next=https://evil.example'],
+    ['user information', 'https://app.example@evil.example/bye'],
+    ['a script', 'javascript:alert(1)'],
+    ['no scheme', '//evil.example'],
+    ["the sign-in's address", 'https://app.example/callback'],
+  ])('leads nowhere with %s', async (_name, uri) => {
+    const { person } = await signedIn(server);
+    const query = new URLSearchParams({ client_id: application.clientId, post_logout_redirect_uri: uri });
+    const response = await person.request(`${server.issuer}/oauth/logout?${query.toString()}`);
+    expect([response.status, response.headers.get('location')]).toEqual([400, null]);
+    expect(await response.text()).not.toMatch(/(href|action|src|content)="[^"]*evil/);
+    expect(await recordedOf(server, response)).toMatchObject([
+      { type: 'session.end_refused', payload: { error: 'invalid_request' } },
+    ]);
+  });
+
+  it('leads nowhere without a client to vouch for the address', async () => {
+    const response = await fetch(
+      `${server.issuer}/oauth/logout?post_logout_redirect_uri=https%3A%2F%2Fapp.example%2Fbye`,
+      { headers: { accept: 'text/html' }, redirect: 'manual' },
+    );
+    expect(response.headers.get('location')).toBeNull();
+  });
+
+  it('ends the session for good, also for a copy of its cookies', async () => {
+    const { person, tokens, application: app } = await signedIn(server, {}, 'openid');
+    const copy = createPerson(server.issuer);
+    for (const [key, cookie] of person.cookies) copy.cookies.set(key, cookie);
+    const page = await person.open(`${server.issuer}/oauth/logout`);
+    const done = await person.submit(page, { logout: 'yes' }, '/logout/confirm');
+    expect(done.status).toBe(200);
+    for (const who of [person, copy]) {
+      const visited = await who.open(authorizationRequest(server, application).url);
+      expect(visited.html).toContain('name="password"');
+    }
+    expect(await introspect(server, app, tokens.refresh_token ?? '')).toEqual({ active: false });
+  });
+});

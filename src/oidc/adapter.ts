@@ -17,7 +17,7 @@ import type { RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { AppError } from '../platform/errors.ts';
-import { digest, randomToken } from '../platform/ids.ts';
+import { digest, uuidv7 } from '../platform/ids.ts';
 import { HonestRetry, orTemporarilyUnavailable, temporarilyUnavailable } from './errors.ts';
 import {
   findAnswer,
@@ -68,6 +68,8 @@ function createAdapter(
   }: AdapterDependencies,
 ): Adapter {
   const sessions = createSessionSaving(store);
+  /** What the request under way read last: spending needs of it only what never changes, and need not read it again. */
+  const lastRead = new WeakMap<object, { id: string; payload: StoredPayload }>();
   const afterCommit = async (work: () => Promise<void>): Promise<void> => {
     const unit = currentUnitOfWork();
     if (unit) unit.onCommit(work);
@@ -95,33 +97,35 @@ function createAdapter(
 
   /** Won, or thrown. */
   const spend = async (id: string): Promise<void> => {
-    const payload = await store.find(model, id);
+    const { ctx } = Provider;
+    const read = ctx && lastRead.get(ctx.req);
+    const payload = read?.id === id ? read.payload : await store.find(model, id);
     const unit = requireUnit();
-    const spender = randomToken(16);
+    const spender = uuidv7();
     const refresh: WonRefresh = { refreshToken: id, spender };
-    let wasSpentBefore = false;
+    let recorded: string | undefined;
     // Before the mark: a store that falls silent may set it after we have given up.
     unit.onRollback(async () => {
-      // The attempt that was taken over had been recorded: its answer is that of everybody who asks within the window.
-      const isInherited = wasSpentBefore && (await inheritAnswer(store, refresh, { retryWindowSeconds }));
+      // An attempt whose process died had been recorded: its answer is that of everybody who asks within the window.
+      const isInherited =
+        recorded !== undefined && (await inheritAnswer(store, refresh, { recorded, retryWindowSeconds }));
       await (isInherited ? store.confirmSpent(model, id, spender) : store.releaseSpent(model, id, spender));
     });
     const spent = await spendOrWait(id, spender);
     if (spent.kind === 'missing') throw new errors.InvalidGrant('not found when it was to be spent');
     if (spent.kind === 'lost') return refuseSpent(id, payload, spent);
 
-    if (spent.tookOverFrom !== undefined) refresh.tookOverFrom = spent.tookOverFrom;
     unit.onCommit(() => store.confirmSpent(model, id, spender));
     unit.spend({
       kind: model,
       digest: digest(model, id),
       expiresAt: new Date(Number(payload?.['exp'] ?? epochSeconds(clock) + longestGrantSeconds) * 1000),
       ...optional('grantId', payload?.['grantId']),
-      onConflict: () => {
-        wasSpentBefore = true;
+      spendId: spender,
+      onConflict: (by) => {
+        recorded = by;
       },
     });
-    const { ctx } = Provider;
     if (model === 'RefreshToken' && ctx) rememberRefresh(ctx, refresh);
     return undefined;
   };
@@ -176,6 +180,7 @@ function createAdapter(
       if (!mayBe(model, id)) return undefined;
       const payload = await store.find(model, id);
       if (!payload || isDead(id, payload)) return undefined;
+      if (Provider.ctx) lastRead.set(Provider.ctx.req, { id, payload });
       if (model === 'Session') sessions.remember(payload);
       return asFound(model, payload);
     },

@@ -7,8 +7,9 @@ import type { SetUp } from './set-ups.ts';
 
 const REDIRECT_URI = 'https://app.example/callback';
 const PASSWORD = randomBytes(18).toString('base64url');
-/** Sessions, and with them grants, that the prepared codes spread over: one person's browser is no crowd. */
 const PEOPLE = 4;
+/** Browsers, and with them grants, that the prepared codes spread over: requests of one crowd share little. */
+const SESSIONS = 16;
 
 export interface Credentials {
   clientId: string;
@@ -101,10 +102,10 @@ export async function prepareCodes(
   { wanted, seconds, connections }: { wanted: number; seconds: number; connections: number },
 ): Promise<string[]> {
   const cookies = await Promise.all(
-    emails.map(async (email) => {
+    Array.from({ length: SESSIONS }, async (_, index) => {
       const person = createPerson(issuer);
       const page = await person.open(new URL(authorizationPath(application), issuer).href);
-      await person.submit(page, { identifier: email, password }, '/login');
+      await person.submit(page, { identifier: emails[index % emails.length] ?? '', password }, '/login');
       return cookieHeader(person);
     }),
   );

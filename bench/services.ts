@@ -1,8 +1,8 @@
 /** PostgreSQL and Redis for the set-up that needs them: the tests' where the environment names them, else our own. */
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 
+import { temporaryDirectoryForAll } from '../test/support/services/bring-up.ts';
 import { embeddedPostgres, startPostgres } from '../test/support/services/postgres.ts';
 import { ensurePrograms, REDIS } from '../test/support/services/programs.ts';
 import { startRedis } from '../test/support/services/redis.ts';
@@ -18,7 +18,7 @@ export function createTestServices(given: NodeJS.ProcessEnv, say: (message: stri
   let started: ReturnType<TestServices['start']> | undefined;
 
   const start: TestServices['start'] = async () => {
-    const directory = await mkdtemp(path.join(os.tmpdir(), 'gatehouse-bench-services-'));
+    const directory = await mkdtemp(path.join(await temporaryDirectoryForAll(), 'gatehouse-bench-services-'));
     stops.push(() => rm(directory, { recursive: true, force: true }));
     await chmod(directory, 0o755);
     return {

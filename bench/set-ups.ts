@@ -2,8 +2,7 @@
  * What is measured: the product as its operator starts it, in a process of its own, on the embedded PostgreSQL alone
  * or on PostgreSQL and Redis. Everything that was made for it is gone afterwards.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import { createDatabase } from '../src/platform/database.ts';
@@ -11,6 +10,7 @@ import { randomToken } from '../src/platform/ids.ts';
 import { createRedis } from '../src/platform/redis.ts';
 import { runGatehouse, startGatehouseProcess } from '../test/support/gatehouse-process.ts';
 import { freePort } from '../test/support/ports.ts';
+import { temporaryDirectoryForAll } from '../test/support/services/bring-up.ts';
 import { listProcesses, type Times, timesOf } from './processor-time.ts';
 import type { TestServices } from './services.ts';
 
@@ -42,7 +42,9 @@ export async function startSetUp(
   name: SetUpName,
   { services, profileDirectory }: { services: TestServices; profileDirectory: string | undefined },
 ): Promise<SetUp> {
-  const dataDir = await mkdtemp(path.join(os.tmpdir(), 'gatehouse-bench-'));
+  const dataDir = await mkdtemp(path.join(await temporaryDirectoryForAll(), 'gatehouse-bench-'));
+  // Root's PostgreSQL runs as another user, and would keep its data elsewhere, where nobody removes them.
+  await chmod(dataDir, 0o711);
   const port = await freePort();
   const removals: (() => Promise<void>)[] = [() => rm(dataDir, { recursive: true, force: true })];
   const stopAll = async (): Promise<void> => {

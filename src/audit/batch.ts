@@ -11,6 +11,8 @@ export interface Spend {
   /** When the credential would have expired anyway; kept until then. */
   expiresAt: Date;
   grantId?: string | undefined;
+  /** Names this attempt, a UUID: who meets a conflict learns which attempt it was that counted. Else made here. */
+  spendId?: string | undefined;
 }
 
 /** What must not have been revoked for the batch to be written. */
@@ -47,12 +49,12 @@ export function prepareBatch(batch: Batch, now: Date): PreparedBatch {
   const distinct = new Map(batch.spent.map((spend) => [spend.digest, spend]));
   return {
     rows: batch.events.map((event) => buildRow(event, batch, now)),
-    spent: [...distinct.values()].map(({ kind, digest, expiresAt, grantId }) => ({
+    spent: [...distinct.values()].map(({ kind, digest, expiresAt, grantId, spendId }) => ({
       kind,
       digest,
       expiresAt,
       grantId,
-      spendId: uuidv7(now),
+      spendId: spendId ?? uuidv7(now),
     })),
     revocations: batch.revocations.map(({ kind, id, before, expiresAt, reason }) => ({
       kind,

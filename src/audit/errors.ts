@@ -6,8 +6,8 @@ import type { Spend } from './batch.ts';
  */
 
 export type AuditUnavailable = AppError & { code: 'temporarily_unavailable' };
-/** `cause` is the credential of this batch that was spent before. */
-export type SpendConflict = AppError & { code: 'credential_spent'; cause: Spend };
+/** `cause` is the credential of this batch that was spent before, and `by` names the attempt that counted. */
+export type SpendConflict = AppError & { code: 'credential_spent'; cause: Spend & { by: string } };
 /** `cause` is what has been revoked. */
 export type RevokedConflict = AppError & { code: 'revoked'; cause: RevokedSubject };
 
@@ -30,9 +30,9 @@ export function auditUnavailable(cause?: unknown): AuditUnavailable {
 }
 
 /** The credential was spent by another request, now or long ago. */
-export function spendConflict(spend: Spend): SpendConflict {
+export function spendConflict(spend: Spend, by: string): SpendConflict {
   return new AppError('credential_spent', 400, 'This has been used already.', {
-    cause: spend,
+    cause: { ...spend, by },
   }) as SpendConflict;
 }
 

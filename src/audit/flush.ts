@@ -58,9 +58,9 @@ export async function beginAndRead(
     begin(connection, timeoutMs),
     digests.length === 0
       ? []
-      : rowsOf<{ digest: string; is_settled: boolean; age_ms: number }>(
+      : rowsOf<{ digest: string; spend_id: string; is_settled: boolean; age_ms: number }>(
           connection.query(
-            `select digest, coalesce(s.writer_id = $2 or w.settled_flush >= s.flush, false) as is_settled,
+            `select digest, spend_id, coalesce(s.writer_id = $2 or w.settled_flush >= s.flush, false) as is_settled,
                     extract(epoch from clock_timestamp() - s.created_at)::float8 * 1000 as age_ms
                from spent s left join audit_writers w on w.id = s.writer_id
               where digest = any($1)`,
@@ -92,7 +92,12 @@ export async function beginAndRead(
   ]);
   return {
     head,
-    spent: spent.map((row) => ({ digest: row.digest, isSettled: row.is_settled, ageMs: row.age_ms })),
+    spent: spent.map((row) => ({
+      digest: row.digest,
+      spendId: row.spend_id,
+      isSettled: row.is_settled,
+      ageMs: row.age_ms,
+    })),
     revoked: revoked.map(({ kind, subject, before }) => ({ kind, subject, before: before ?? undefined })),
     unlinked: unlinked.map(toChainedFields),
   };

@@ -8,6 +8,8 @@ import { isCovered, type Revocation } from './revocations.ts';
 
 export interface SpentFact {
   digest: string;
+  /** The attempt that spent it. */
+  spendId: string;
   /** Its writer knows that the commit succeeded, so the credential's successor was delivered. */
   isSettled: boolean;
   ageMs: number;
@@ -21,7 +23,7 @@ export interface RevokedFact {
 
 export type Verdict =
   | { kind: 'accepted' }
-  | { kind: 'spent'; spend: Spend }
+  | { kind: 'spent'; spend: Spend; by: string }
   /** Spent in a flush whose writer does not know yet whether it succeeded: see settlement.ts. */
   | { kind: 'undecided' }
   | { kind: 'revoked'; subject: RevokedSubject };
@@ -43,7 +45,7 @@ export function judge(
     if (revoked) return { kind: 'revoked', subject: revoked };
     const lost = batch.spent.filter(({ digest }) => spentBefore.has(digest));
     const final = lost.find(({ digest }) => isFinal(spentBefore.get(digest)!));
-    if (final) return { kind: 'spent', spend: final };
+    if (final) return { kind: 'spent', spend: final, by: spentBefore.get(final.digest)!.spendId };
     return lost.length > 0 ? { kind: 'undecided' } : { kind: 'accepted' };
   });
 
@@ -52,7 +54,7 @@ export function judge(
       ? batch.revocations.map(({ kind, id, before }) => ({ kind, subject: id, before, owner }))
       : [],
   );
-  const spentHere = new Set<string>();
+  const spentHere = new Map<string, string>();
   return batches.map((batch, index): Verdict => {
     const verdict = byDatabase[index]!;
     if (verdict.kind !== 'accepted') return verdict;
@@ -64,8 +66,8 @@ export function judge(
       if (revoked) return { kind: 'revoked', subject: revoked };
     }
     const lost = batch.spent.find(({ digest }) => spentHere.has(digest));
-    if (lost) return { kind: 'spent', spend: lost };
-    for (const { digest } of batch.spent) spentHere.add(digest);
+    if (lost) return { kind: 'spent', spend: lost, by: spentHere.get(lost.digest)! };
+    for (const { digest, spendId } of batch.spent) spentHere.set(digest, spendId);
     return verdict;
   });
 }

@@ -12,8 +12,9 @@ import type { Revocation } from './revocations.ts';
  */
 export interface UnitOfWork {
   record: (event: AuditEvent) => void;
-  /** Judged in the flush. `onConflict` runs when this credential turns out to be spent, before the rollbacks. */
-  spend: (credential: Spend & { onConflict?: () => void }) => void;
+  /** Judged in the flush. `onConflict` runs when this credential turns out to be spent, before the rollbacks, and
+   * learns which attempt it was (`spendId`). */
+  spend: (credential: Spend & { onConflict?: (by: string) => void }) => void;
   revoke: (revocation: Revocation) => void;
   /** The flush refuses when one of these has been revoked. */
   requireLive: (subject: LiveSubject) => void;
@@ -42,7 +43,7 @@ interface BatchWriter {
 
 interface Gathered {
   events: AuditEvent[];
-  spent: (Spend & { onConflict?: () => void })[];
+  spent: (Spend & { onConflict?: (by: string) => void })[];
   revocations: Revocation[];
   requireLive: LiveSubject[];
   onCommit: (() => Promise<void>)[];
@@ -117,10 +118,10 @@ function createUnitOfWork(log: BatchWriter): UnitOfWork {
     await runAfterCommit(batch);
   };
 
-  const tellConflict = (batch: Gathered, lost: Spend): void => {
+  const tellConflict = (batch: Gathered, lost: Spend & { by: string }): void => {
     for (const spend of batch.spent.filter(({ digest }) => digest === lost.digest)) {
       try {
-        spend.onConflict?.();
+        spend.onConflict?.(lost.by);
       } catch (error) {
         log.reportError(error, 'Handling a spent credential failed');
       }

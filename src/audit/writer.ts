@@ -176,7 +176,7 @@ export function createWriter({
             case 'accepted':
               return resolve();
             case 'spent':
-              return reject(spendConflict(verdict.spend));
+              return reject(spendConflict(verdict.spend, verdict.by));
             case 'revoked':
               return reject(revokedConflict(verdict.subject));
             case 'undecided':

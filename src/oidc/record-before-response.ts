@@ -12,7 +12,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { AppError } from '../platform/errors.ts';
 import { HonestRetry, isUnavailable, RETRY_AFTER_SECONDS } from './errors.ts';
 import { faultEvent, recordSilentRoutes, recordRetry, type EventRecorder } from './events.ts';
-import { findInheritedAnswer, keepAnswer, openRefreshAnswer, wonRefresh } from './refresh-answers.ts';
+import { findAnswer, keepAnswer, openRefreshAnswer, wonRefresh } from './refresh-answers.ts';
 import { isSessionSaved } from './session-saving.ts';
 import type { LogoutFrame, SignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
@@ -122,7 +122,7 @@ async function refuseConflict(
 ): Promise<void> {
   const spent = isSpendConflict(conflict) ? conflict.cause : undefined;
   const refresh = spent?.kind === 'RefreshToken' ? wonRefresh(ctx) : undefined;
-  const recorded = refresh && (await findInheritedAnswer(keeping.store, refresh));
+  const recorded = spent && refresh && (await findAnswer(keeping.store, { ...refresh, spender: spent.by }));
   if (refresh && recorded !== undefined) {
     answerRetry(ctx, new HonestRetry(refresh.refreshToken, recorded));
     return commit(ctx, unit, keeping);

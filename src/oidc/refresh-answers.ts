@@ -13,9 +13,8 @@ export const LEASE_SECONDS = 15;
 /** The refresh that a request won, until its answer is sealed and its record durable. */
 export interface WonRefresh {
   refreshToken: string;
+  /** This attempt, in the store and in PostgreSQL. */
   spender: string;
-  /** The attempt that died before its record was confirmed; it may have been durable all the same. */
-  tookOverFrom?: string;
 }
 
 const won = new WeakMap<object, WonRefresh>();
@@ -34,64 +33,47 @@ function refreshAnswerKey(refreshToken: string, spender: string): string {
 }
 
 /**
- * Before an answer that took a mark over. Whether its own record became durable, or that of the attempt before it, is not
- * to be told from the outside; so nobody who takes over from it in turn may give it out.
- */
-const AFTER_TAKEOVER = 'after takeover.';
-
-/**
  * Keeps the sealed answer for whoever presents the token again. A mark whose process died is taken over only when its
  * lease has lapsed, and the answer is wanted then: so it is kept for that much longer than the window.
  */
 export async function keepAnswer(
   store: OidcStore,
-  { refreshToken, spender, tookOverFrom }: WonRefresh,
+  { refreshToken, spender }: WonRefresh,
   { answer, retryWindowSeconds }: { answer: object; retryWindowSeconds: number },
 ): Promise<void> {
-  const sealed = sealRefreshAnswer(refreshToken, answer);
   await store.putAnswer(
     refreshAnswerKey(refreshToken, spender),
-    tookOverFrom === undefined ? sealed : `${AFTER_TAKEOVER}${sealed}`,
+    sealRefreshAnswer(refreshToken, answer),
     LEASE_SECONDS + retryWindowSeconds,
   );
 }
 
-/** The sealed answer of a spending whose mark is final, and whose record is therefore durable. */
+/**
+ * The sealed answer of one attempt. Only that of an attempt whose record is durable may be given out: its mark is final,
+ * or PostgreSQL named it in a conflict.
+ */
 export async function findAnswer(
   store: OidcStore,
-  { refreshToken, spender }: { refreshToken: string; spender: string },
+  { refreshToken, spender }: WonRefresh,
 ): Promise<string | undefined> {
-  const kept = await store.getAnswer(refreshAnswerKey(refreshToken, spender));
-  return kept?.startsWith(AFTER_TAKEOVER) ? kept.slice(AFTER_TAKEOVER.length) : kept;
-}
-
-/** The sealed answer of the attempt that was taken over, where PostgreSQL says that its record is durable. */
-export async function findInheritedAnswer(
-  store: OidcStore,
-  { refreshToken, tookOverFrom }: WonRefresh,
-): Promise<string | undefined> {
-  if (tookOverFrom === undefined) return undefined;
-  const kept = await store.getAnswer(refreshAnswerKey(refreshToken, tookOverFrom));
-  return kept?.startsWith(AFTER_TAKEOVER) ? undefined : kept;
+  return store.getAnswer(refreshAnswerKey(refreshToken, spender));
 }
 
 /**
- * The answer of the attempt that was taken over becomes that of who took over, whose own was never recorded.
+ * The answer of the attempt that counted becomes that of who met its spending in PostgreSQL, and whose own was never
+ * recorded.
  *
+ * @param recorded the attempt that counted
  * @returns false where there is none
  */
 export async function inheritAnswer(
   store: OidcStore,
-  refresh: WonRefresh,
-  { retryWindowSeconds }: { retryWindowSeconds: number },
+  { refreshToken, spender }: WonRefresh,
+  { recorded, retryWindowSeconds }: { recorded: string; retryWindowSeconds: number },
 ): Promise<boolean> {
-  const sealed = await findInheritedAnswer(store, refresh);
+  const sealed = await findAnswer(store, { refreshToken, spender: recorded });
   if (sealed === undefined) return false;
-  await store.putAnswer(
-    refreshAnswerKey(refresh.refreshToken, refresh.spender),
-    sealed,
-    LEASE_SECONDS + retryWindowSeconds,
-  );
+  await store.putAnswer(refreshAnswerKey(refreshToken, spender), sealed, LEASE_SECONDS + retryWindowSeconds);
   return true;
 }
 

@@ -79,7 +79,8 @@ export interface OidcStore {
    * @param options.baseline the `authorizations` as this request's `find` returned them (`{}` for none). With it the
    *   session has to exist still; without it the session is new and may be created
    * @param options.replaces the id that this one takes over from (`resetIdentifier`). It stays good for
-   *   ROTATION_GRACE_SECONDS, with the payload it had, for requests under way in the same browser
+   *   ROTATION_GRACE_SECONDS, with the payload it had: for requests under way in the same browser, and for one whose
+   *   answer with the new id never arrived
    */
   saveSession: (
     id: string,
@@ -116,7 +117,7 @@ export interface OidcStore {
   ping: () => Promise<void>;
 }
 
-/** How long a session id that was replaced still finds its session. */
-export const ROTATION_GRACE_SECONDS = 10;
+/** How long a session id that was replaced still finds its session. Longer than a restart or a failover takes. */
+export const ROTATION_GRACE_SECONDS = 120;
 /** How long an ended session or grant is remembered: longer than any request that had read it can last. */
 export const TOMBSTONE_SECONDS = 3600;

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { keepAnswer } from '../../../src/oidc/refresh-answers.ts';
 import type { OidcStore } from '../../../src/oidc/store/port.ts';
-import { digest, randomToken, uuidv7 } from '../../../src/platform/ids.ts';
+import { digest, uuidv7 } from '../../../src/platform/ids.ts';
 import {
   type Application,
   authorizationRequest,
@@ -46,17 +46,17 @@ describe.each<StoreKind>(['redis', 'postgres'])('a process that died, with token
 
   /** Its mark is pending, and lapses at once. */
   const spendAndDie = async (model: 'RefreshToken' | 'AuthorizationCode', id: string): Promise<string> => {
-    const spender = randomToken();
+    const spender = uuidv7();
     expect(await store.spend(model, id, { spender, leaseSeconds: 0 })).toEqual({ kind: 'won' });
     return spender;
   };
 
   /** Its flush is durable; that it was, it never told anybody. */
-  const recordSpending = (model: string, id: string) =>
+  const recordSpending = (model: string, id: string, spender: string) =>
     server.database.db.query(
       `insert into spent (digest, kind, spend_id, writer_id, flush, created_at, expires_at)
        values ($1, $2, $3, $4, 1, now() - interval '20 seconds', now() + interval '1 day')`,
-      [digest(model, id), model, uuidv7(), uuidv7()],
+      [digest(model, id), model, spender, uuidv7()],
     );
 
   const keepRecorded = (refreshToken: string, spender: string) =>
@@ -73,7 +73,7 @@ describe.each<StoreKind>(['redis', 'postgres'])('a process that died, with token
     const { application, tokens } = await signedIn(server);
     const token = tokens.refresh_token ?? '';
     const spender = await spendAndDie('RefreshToken', token);
-    await recordSpending('RefreshToken', token);
+    await recordSpending('RefreshToken', token, spender);
     await keepRecorded(token, spender);
 
     const answers = [
@@ -103,29 +103,37 @@ describe.each<StoreKind>(['redis', 'postgres'])('a process that died, with token
   it('has nothing to leave where the answer is gone: refused, and the family ended', async () => {
     const { application, tokens } = await signedIn(server);
     const token = tokens.refresh_token ?? '';
-    await spendAndDie('RefreshToken', token);
-    await recordSpending('RefreshToken', token);
+    await recordSpending('RefreshToken', token, await spendAndDie('RefreshToken', token));
 
     const answers = await refreshAtOnce(application, token);
     expect(answers.every(({ status }) => status === 400)).toBe(true);
     await expectDead([server], application, tokens);
   });
 
-  it('gives nobody the answer of a process that had taken over and died as well', async () => {
-    const { application, tokens } = await signedIn(server);
-    const token = tokens.refresh_token ?? '';
-    await spendAndDie('RefreshToken', token);
-    await recordSpending('RefreshToken', token);
-    // The second took the mark over and kept its own answer, which was never recorded.
-    const second = { refreshToken: token, spender: randomToken(), tookOverFrom: 'the first' };
-    const took = await store.spend('RefreshToken', token, { spender: second.spender, leaseSeconds: 0 });
-    expect(took).toMatchObject({ kind: 'won', tookOverFrom: expect.any(String) });
-    await keepAnswer(store, second, { answer: RECORDED, retryWindowSeconds: RETRY_WINDOW_SECONDS });
+  it.each(['first', 'second'] as const)(
+    'leaves the answer that was recorded where two died one after the other: that of the %s',
+    async (which) => {
+      const { application, tokens } = await signedIn(server);
+      const token = tokens.refresh_token ?? '';
+      const first = await spendAndDie('RefreshToken', token);
+      const second = uuidv7();
+      expect(await store.spend('RefreshToken', token, { spender: second, leaseSeconds: 0 })).toEqual({
+        kind: 'won',
+        tookOverFrom: first,
+      });
+      const [recorded, other] = which === 'first' ? [first, second] : [second, first];
+      await recordSpending('RefreshToken', token, recorded);
+      await keepRecorded(token, recorded);
+      await keepAnswer(
+        store,
+        { refreshToken: token, spender: other },
+        { answer: { access_token: 'at_never' }, retryWindowSeconds: RETRY_WINDOW_SECONDS },
+      );
 
-    const answers = await refreshAtOnce(application, token);
-    expect(answers.every(({ status }) => status === 400)).toBe(true);
-    await expectDead([server], application, tokens);
-  });
+      const answers = await refreshAtOnce(application, token);
+      expect(new Set(answers.map(({ text }) => text))).toEqual(new Set([JSON.stringify(RECORDED)]));
+    },
+  );
 
   it('keeps the answer of a refresh for as long as its mark may be pending', async () => {
     const { application, tokens } = await signedIn(server);
@@ -152,8 +160,11 @@ describe.each<StoreKind>(['redis', 'postgres'])('a process that died, with token
 
     it('leaves nothing where its record was: what it issued can be had by nobody', async () => {
       const { application, grant } = await signIn();
-      await spendAndDie('AuthorizationCode', grant.code);
-      await recordSpending('AuthorizationCode', grant.code);
+      await recordSpending(
+        'AuthorizationCode',
+        grant.code,
+        await spendAndDie('AuthorizationCode', grant.code),
+      );
       const answers = await fireAtOnce([server], 5, () => answerOf(redeem(server, application, grant)));
       for (const answer of answers)
         expect(answer).toMatchObject({ status: 400, text: expect.stringContaining('invalid_grant') });

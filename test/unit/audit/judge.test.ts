@@ -48,7 +48,9 @@ describe('judging the batches of one flush', () => {
     ['unsettled and young', { isSettled: false, ageMs: 5 }, 'undecided'],
     ['unsettled and old', { isSettled: false, ageMs: 60_000 }, 'spent'],
   ])('a spend in the database that is %s', (_, fact, verdict) => {
-    expect(kinds([{ spent: [buildSpend('a')] }], { spent: [{ digest: 'a', ...fact }] })).toEqual([verdict]);
+    expect(
+      kinds([{ spent: [buildSpend('a')] }], { spent: [{ digest: 'a', spendId: 's', ...fact }] }),
+    ).toEqual([verdict]);
   });
 
   it('sees revocations of the same flush, wherever they stand in it', () => {

@@ -22,7 +22,7 @@ import {
 import type { TestServer } from './gatehouse.ts';
 import { createPerson, type Person } from './person.ts';
 
-type Operation = 'machine' | 'assertion' | 'refresh' | 'redeem' | 'authorize' | 'sign-in';
+type Operation = 'machine' | 'assertion' | 'refresh' | 'redeem' | 'authorize' | 'sign-in' | 'renew';
 
 /** One answer, or the lack of one. */
 export interface Noted {
@@ -57,8 +57,10 @@ export interface Load {
   surprises: string[];
   /** How often each operation came to its end. */
   done: Record<Operation, number>;
-  /** Lets everybody finish what they are at, retries included. @throws where somebody does not come to an end */
+  /** Lets everybody finish what they are at, retries included; who does not come to an end is a surprise. */
   finish: (withinMs?: number) => Promise<void>;
+  /** Ends it where it stands: for a test that has failed. */
+  abandon: () => void;
 }
 
 export interface LoadOptions {
@@ -86,8 +88,10 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     redeem: 0,
     authorize: 0,
     'sign-in': 0,
+    renew: 0,
   };
   let isOver = false;
+  let isAbandoned = false;
 
   const surprise = (operation: Operation, what: string): void => {
     surprises.push(`${operation}: ${what.slice(0, 600)}`);
@@ -99,6 +103,7 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     request: () => Promise<T>,
     describe: (answer: T) => Promise<Partial<Noted>> | Partial<Noted>,
   ): Promise<T | undefined> => {
+    if (isAbandoned) throw new Error('the load was abandoned');
     const at = Date.now();
     const start = performance.now();
     try {
@@ -155,18 +160,14 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
 
   /** From the authorization request to a code; a person who is refused for now starts again at the application. */
   const untilAuthorized = async (
-    operation: 'authorize' | 'sign-in',
+    operation: 'authorize' | 'sign-in' | 'renew',
     application: Application,
     person: Person,
     credentials?: { email: string; password: string },
   ): Promise<{ code: string; verifier: string } | undefined> => {
     const giveUpAt = Date.now() + GIVES_UP_AFTER_MS;
     for (;;) {
-      const request = authorizationRequest(
-        server,
-        application,
-        credentials ? {} : { prompt: 'none', scope: 'openid' },
-      );
+      const request = authorizationRequest(server, application, PARAMETERS[operation]);
       const visited = await attempt(
         operation,
         () => authorize(person, request, credentials),
@@ -254,14 +255,14 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     };
   };
 
-  const signedInBrowser = async (): Promise<{ application: Application; person: Person; tokens: Tokens }> => {
+  const signedInBrowser = async () => {
     const application = await registerApplication(server);
     const credentials = await registerPerson(server);
     const person = createPerson(server.issuer);
     const grant = await untilAuthorized('sign-in', application, person, credentials);
     const tokens = grant && (await redeemAll(application, grant));
     if (!tokens) throw new Error(`the load could not begin: ${surprises.join('\n')}`);
-    return { application, person, tokens };
+    return { application, credentials, person, tokens };
   };
 
   const refreshing = async (): Promise<() => Promise<void>> => {
@@ -294,6 +295,17 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     };
   };
 
+  /** A browser that is signed in and signs in once more, for which its session changes its id. */
+  const renewing = async (): Promise<() => Promise<void>> => {
+    const { application, credentials, person } = await signedInBrowser();
+    return async () => {
+      for (const operation of ['renew', 'authorize'] as const) {
+        const grant = await untilAuthorized(operation, application, person, credentials);
+        if (grant) await redeemAll(application, grant);
+      }
+    };
+  };
+
   const arriving = async (): Promise<() => Promise<void>> => {
     const application = await registerApplication(server);
     const credentials = await registerPerson(server);
@@ -303,7 +315,7 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     };
   };
 
-  const kinds = [machine, asserting, refreshing, returning, arriving];
+  const kinds = [machine, asserting, refreshing, returning, arriving, renewing];
   const works: (() => Promise<void>)[] = [];
   for (const kind of kinds) for (let count = 0; count < clients; count += 1) works.push(await kind());
 
@@ -322,6 +334,10 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     refusedCodes,
     surprises,
     done,
+    abandon: () => {
+      isOver = true;
+      isAbandoned = true;
+    },
     finish: async (withinMs = 60_000) => {
       isOver = true;
       const late = delay(withinMs, 'late', { ref: false });
@@ -329,6 +345,12 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     },
   };
 }
+
+const PARAMETERS = {
+  authorize: { prompt: 'none', scope: 'openid' },
+  'sign-in': {},
+  renew: { prompt: 'login', scope: 'openid' },
+} as const;
 
 const MACHINE = {
   grantTypes: ['client_credentials'],

@@ -39,9 +39,10 @@ export async function liveThrough({
     store,
     env: { GATEHOUSE_AUDIT_COMMIT_TIMEOUT_MS: String(COMMIT_TIMEOUT_MS) },
   });
+  let load: Load | undefined;
   try {
     const server = await deployment.startServer();
-    const load = await startLoad({ server: deployment, clients });
+    load = await startLoad({ server: deployment, clients });
     await delay(1_500);
     const before = { ...load.done };
     const visitor = await atThePassword(deployment);
@@ -69,6 +70,7 @@ export async function liveThrough({
     expect(server.child.exitCode).toBeNull();
     await expectEvidence(load, deployment);
   } finally {
+    load?.abandon();
     await deployment.stop();
   }
 }
@@ -128,7 +130,7 @@ async function resumed({ done, surprises }: Load): Promise<number> {
 }
 
 function expectRefusals(away: readonly Noted[]): void {
-  const atTokenEndpoint = away.filter(({ operation }) => !['authorize', 'sign-in'].includes(operation));
+  const atTokenEndpoint = away.filter(({ operation }) => !MANY_REQUESTS.has(operation));
   const odd = atTokenEndpoint.filter(
     ({ status, error, retryAfter }) =>
       status !== 503 || error !== 'temporarily_unavailable' || !(Number(retryAfter) > 0),
@@ -141,7 +143,7 @@ function expectRefusals(away: readonly Noted[]): void {
   const authorizations = away.filter(({ operation }) => operation === 'authorize');
   expect(authorizations.filter(({ error }) => error !== 'temporarily_unavailable')).toEqual([]);
   expect(authorizations).not.toHaveLength(0);
-  const signIns = away.filter(({ operation }) => operation === 'sign-in');
+  const signIns = away.filter(({ operation }) => operation === 'sign-in' || operation === 'renew');
   expect(
     signIns.filter(({ isPage, status, error }) =>
       isPage ? status !== 503 : error !== 'temporarily_unavailable',
@@ -158,11 +160,12 @@ async function atThePassword(deployment: Deployment): Promise<{ submit: () => Pr
   return { submit: () => person.submit(page, { identifier: email, password }, '/login') };
 }
 
-/** A sign-in is many requests; the token endpoint's are single ones. */
+/** The token endpoint's are single ones. */
+const MANY_REQUESTS: ReadonlySet<string> = new Set(['authorize', 'sign-in', 'renew']);
+
 function expectPromptness(noted: readonly Noted[]): void {
   const slow = noted.filter(
-    ({ operation, tookMs }) =>
-      !['authorize', 'sign-in'].includes(operation) && tookMs > COMMIT_TIMEOUT_MS + NOISE_MS,
+    ({ operation, tookMs }) => !MANY_REQUESTS.has(operation) && tookMs > COMMIT_TIMEOUT_MS + NOISE_MS,
   );
   expect(slow).toEqual([]);
 }

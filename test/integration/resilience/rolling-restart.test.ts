@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 
 import { createDeployment, type Deployment } from '../../support/deployment.ts';
 import type { GatehouseProcess } from '../../support/gatehouse-process.ts';
-import { startLoad } from '../../support/load.ts';
+import { startLoad, type Load } from '../../support/load.ts';
 import { expectEvidence } from '../../support/outage.ts';
 import { freePort } from '../../support/ports.ts';
 import { startHaproxy, type Balancer } from '../../support/services/haproxy.ts';
@@ -13,8 +13,10 @@ const DRAIN_SECONDS = 2;
 
 let deployment: Deployment | undefined;
 let balancer: Balancer | undefined;
+let load: Load | undefined;
 
 afterEach(async () => {
+  load?.abandon();
   await balancer?.stop();
   await deployment?.stop();
 });
@@ -32,7 +34,7 @@ describe('two servers behind HAProxy, restarted one after the other under load',
     const servers = [await start(first), await start(second)];
     balancer = await startHaproxy({ directory: deployment.directory, port: front, servers: [first, second] });
 
-    const load = await startLoad({ server: deployment, clients: 3, pauseMs: 10 });
+    load = await startLoad({ server: deployment, clients: 3, pauseMs: 10 });
     await delay(1_000);
     for (const [index, port] of [first, second].entries()) {
       const before = performance.now();

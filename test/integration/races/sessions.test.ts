@@ -2,4 +2,4 @@
 import { WITH_TWO_PROCESSES } from '../../support/races/deployment.ts';
 import { describeSessions } from '../../support/races/sessions.ts';
 
-describeSessions({ rounds: 2 }, WITH_TWO_PROCESSES);
+describeSessions({ rounds: 1 }, WITH_TWO_PROCESSES);

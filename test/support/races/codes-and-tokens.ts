@@ -18,6 +18,7 @@ import {
   answerOf,
   type Deployment,
   DEPLOYMENTS,
+  type DeploymentKind,
   fireAtOnce,
   type Node,
   type RaceSize,
@@ -29,8 +30,11 @@ import { expectDead } from './expect-dead.ts';
 /** What the test profile gives a client to come back for the answer that it lost. */
 const RETRY_WINDOW_SECONDS = 30;
 
-export function describeCodesAndTokens({ concurrent, rounds }: RaceSize): void {
-  describe.each(DEPLOYMENTS)('sessions in $store, $processes process(es)', (kind) => {
+export function describeCodesAndTokens(
+  { concurrent, rounds }: RaceSize,
+  deployments: readonly DeploymentKind[] = DEPLOYMENTS,
+): void {
+  describe.each(deployments)('sessions in $store, $processes process(es)', (kind) => {
     let deployment: Deployment;
     let person: Person;
     let credentials: { email: string; password: string };

@@ -3,12 +3,14 @@ import path from 'node:path';
 
 import { Command } from 'commander';
 
+import { addApis } from './apis.ts';
 import { addAudit } from './audit.ts';
 import { addClients } from './clients.ts';
 import { addConfig } from './config.ts';
 import { addData } from './data.ts';
 import { addKeys } from './keys.ts';
 import { addMigrate } from './migrate.ts';
+import { addPermits } from './permits.ts';
 import { addRoles } from './roles.ts';
 import { addStart } from './start.ts';
 import { addUsers } from './users.ts';
@@ -45,6 +47,8 @@ export function createProgram({ isForMachines }: { isForMachines: boolean }): Co
   addUsers(program);
   addRoles(program);
   addClients(program);
+  addApis(program);
+  addPermits(program);
   addAudit(program);
   addKeys(program);
   addData(program);

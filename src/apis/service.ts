@@ -287,13 +287,8 @@ export function createApiService({
   };
 }
 
-function definitionOf({
-  identifier: _,
-  permissions: __,
-  createdAt: ___,
-  updatedAt: ____,
-  ...definition
-}: Api): ApiDefinition {
+function definitionOf(api: Api): ApiDefinition {
+  const { identifier: _, permissions: __, createdAt: ___, updatedAt: ____, ...definition } = api;
   return definition;
 }
 

@@ -175,7 +175,7 @@ function createAdapter(
       const structured = structuredTokens.behind(id);
       if (structured !== undefined) {
         const carried = await structuredTokens.read(model, structured);
-        return carried && !isDead(String(carried['jti']), carried) ? (carried as AdapterPayload) : undefined;
+        return carried && !isDead(String(carried['jti']), carried) ? carried : undefined;
       }
       if (!mayBe(model, id)) return undefined;
       const payload = await store.find(model, id);

@@ -125,7 +125,7 @@ export function createResources({
       if (narrowed.kind === 'nothing') {
         throw new errors.InvalidScope(
           'the request names an API and asks for none of its permissions',
-          String(oidc.params['scope'] ?? ''),
+          wordsOf(oidc.params['scope']).join(' '),
         );
       }
       oidc.params['scope'] = narrowed.scopes.join(' ');
@@ -185,8 +185,7 @@ function targetOf(
   requested: readonly string[],
 ): string | undefined {
   const named = oidc.params?.['resource'];
-  const granted = source.resource as string | string[] | undefined;
-  const target = named ?? (requested.includes('openid') ? undefined : granted);
+  const target = named ?? (requested.includes('openid') ? undefined : source.resource);
   if (target === undefined || (Array.isArray(target) && target.length === 0)) return undefined;
   if (typeof target !== 'string') {
     throw new errors.InvalidTarget('a token is for one API: name it by one resource parameter');
@@ -200,6 +199,6 @@ function targetOf(
 function nothingLeft(ctx: KoaContextWithOIDC): errors.InvalidScope {
   return new errors.InvalidScope(
     'none of the requested permissions is given at this API',
-    String(ctx.oidc.params?.['scope'] ?? ''),
+    wordsOf(ctx.oidc.params?.['scope']).join(' '),
   );
 }

@@ -101,7 +101,7 @@ export function createStructuredTokens({
       });
     },
 
-    behind: structuredBehind,
+    behind: (id) => (ROUTES.has(Provider.ctx?.oidc.route ?? '') ? unmarked(id) : undefined),
 
     read: async (model, token) => {
       const claims = await verified(token, { issuer, keySet });
@@ -140,14 +140,12 @@ export function createStructuredTokens({
 
 /** What the client presented, whatever its format. */
 export function presentedToken({ oidc }: KoaContextWithOIDC): string {
-  const token = String(oidc.params?.['token'] ?? '');
-  return structuredBehind(token) ?? token;
+  const token = oidc.params?.['token'];
+  return typeof token === 'string' ? (unmarked(token) ?? token) : '';
 }
 
-function structuredBehind(id: string): string | undefined {
-  return id.startsWith(MARK) && ROUTES.has(Provider.ctx?.oidc.route ?? '')
-    ? id.slice(MARK.length)
-    : undefined;
+function unmarked(id: string): string | undefined {
+  return id.startsWith(MARK) ? id.slice(MARK.length) : undefined;
 }
 
 /** As the library would tell it apart (RFC 7515 §3.1): a header that is one. */
@@ -188,7 +186,7 @@ function contextOf(jti: string): string {
 }
 
 function publicPart({ kty, kid, alg, use, n, e, crv, x, y }: JWK): JWK {
-  return withoutUndefined({ kty, kid, alg, use, n, e, crv, x, y }) as JWK;
+  return withoutUndefined({ kty, kid, alg, use, n, e, crv, x, y });
 }
 
 function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {

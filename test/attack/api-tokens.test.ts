@@ -1,7 +1,7 @@
 /** Tokens of one API at another, tokens of another kind or issuer, and requests for what is not theirs (RFC 8707 §3). */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CompactSign, exportJWK, generateKeyPair, importJWK, SignJWT, type JWTPayload } from 'jose';
-import { createHmac } from 'node:crypto';
+import { createHmac, createPrivateKey, sign } from 'node:crypto';
 
 import {
   ask,
@@ -228,8 +228,9 @@ describe('a token', () => {
 describe('a forged token', () => {
   const partsOf = (token: string): [Record<string, unknown>, JWTPayload, string] => {
     const [header = '', payload = '', signature = ''] = token.split('.');
-    const read = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString()) as object;
-    return [read(header) as Record<string, unknown>, read(payload), signature];
+    const read = (part: string) =>
+      JSON.parse(Buffer.from(part, 'base64url').toString()) as Record<string, unknown>;
+    return [read(header), read(payload), signature];
   };
   const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
   /** What we publish, and our own private key, which nobody else has. */
@@ -296,10 +297,18 @@ describe('a forged token', () => {
     ['of another type', (_header, payload) => signedByUs(payload, { typ: 'JWT' })],
     ['of another issuer', (_header, payload) => signedByUs({ ...payload, iss: 'https://evil.example' })],
     ['that has expired', (_header, payload) => signedByUs({ ...payload, exp: 1 })],
-    ['that never expires', (_header, { exp: _, ...payload }) => signedByUs(payload)],
+    [
+      'that never expires',
+      (_header, payload) =>
+        signedByUs(Object.fromEntries(Object.entries(payload).filter(([name]) => name !== 'exp'))),
+    ],
     [
       'with a critical header that we do not know',
-      (_header, payload) => signedByUs(payload, { crit: ['x'], x: 1 }),
+      (header, payload) => {
+        const input = `${encode({ ...header, crit: ['x'], x: 1 })}.${encode(payload)}`;
+        const key = createPrivateKey({ key: ours(), format: 'jwk' });
+        return `${input}.${sign('sha256', Buffer.from(input), key).toString('base64url')}`;
+      },
     ],
     [
       'whose grant is another’s',
@@ -323,14 +332,7 @@ describe('a forged token', () => {
       (_header, payload) => signedByUs({ ...payload, aud: [ledger.identifier, 'x'] }),
     ],
   ])('%s is not active', async (_name, forge) => {
-    const forged = await Promise.resolve()
-      .then(() => forge(...partsOf(tokens.access_token)))
-      .catch((error: unknown) => {
-        // The library that signs refuses unknown critical headers itself: then they are put in by hand.
-        if (!String(error).includes('crit')) throw error;
-        const [header, payload, signature] = partsOf(tokens.access_token);
-        return `${encode({ ...header, crit: ['x'], x: 1 })}.${encode(payload)}.${signature}`;
-      });
+    const forged = await forge(...partsOf(tokens.access_token));
     for (const asking of [ledger.standing, visitor.application]) {
       expect(await introspect(server, asking, forged)).toEqual({ active: false });
     }

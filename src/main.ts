@@ -17,9 +17,9 @@ import { openState } from './state.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 
-export const CONFIG_DIRECTORY = path.join(ROOT, 'config');
+const CONFIG_DIRECTORY = path.join(ROOT, 'config');
 
-export function readVersion(): string {
+function readVersion(): string {
   const { version } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
     version: string;
   };

@@ -115,7 +115,7 @@ export interface Link {
 }
 
 /** Links the rows behind the head, in order; returns their places and the new head. */
-export function link(head: Head, rows: readonly ChainedFields[]): { links: Link[]; head: Head } {
+function link(head: Head, rows: readonly ChainedFields[]): { links: Link[]; head: Head } {
   let { seq, hash } = head;
   const links = rows.map((row) => {
     const previous = hash;

@@ -41,15 +41,3 @@ export async function migrate(
     return pending;
   });
 }
-
-/** The migrations that this release brings and the database does not have yet. */
-export async function pendingMigrations(db: Database, directory = MIGRATIONS_DIRECTORY): Promise<string[]> {
-  const names = (await readdir(directory)).filter((name) => name.endsWith('.sql')).sort();
-  const { rows: tables } = await db.query<{ present: boolean }>(
-    `select to_regclass('schema_migrations') is not null as present`,
-  );
-  if (!tables[0]?.present) return names;
-  const { rows } = await db.query<{ name: string }>('select name from schema_migrations');
-  const known = new Set(rows.map(({ name }) => name));
-  return names.filter((name) => !known.has(name));
-}

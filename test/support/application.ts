@@ -10,7 +10,7 @@ import { createPerson, type Person, type Visited } from './person.ts';
 import type { TestServer } from './gatehouse.ts';
 
 export const OPERATOR = { kind: 'operator', name: 'test' } as const;
-export const PASSWORD = 'seven quiet lanterns drift';
+const PASSWORD = 'seven quiet lanterns drift';
 const REDIRECT_URI = 'https://app.example/callback';
 
 export interface Application {

@@ -14,7 +14,7 @@ export interface TestDatabase {
 }
 
 /** Where the tests' PostgreSQL answers; the runner sets it (see run.ts) or the developer. */
-export function testDatabaseUrl(): string {
+function testDatabaseUrl(): string {
   const url = process.env['GATEHOUSE_TEST_DATABASE_URL'];
   if (!url) throw new Error('GATEHOUSE_TEST_DATABASE_URL is not set: run the tests through `npm test`');
   return url;

@@ -130,7 +130,7 @@ async function readLocation(base: string): Promise<string | undefined> {
   return text === undefined ? undefined : (JSON.parse(text) as { directory: string }).directory;
 }
 
-export async function exists(file: string): Promise<boolean> {
+async function exists(file: string): Promise<boolean> {
   return access(file, constants.F_OK).then(
     () => true,
     () => false,

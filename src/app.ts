@@ -260,6 +260,7 @@ async function serve(
       clock,
       logger,
       dataDir: config.dataDir,
+      keys,
       checkpoints: {
         sink: config.audit.checkpointSink,
         intervalSeconds: config.audit.checkpointIntervalSeconds,

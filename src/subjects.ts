@@ -60,7 +60,12 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
     onRevoked: revocations.add,
   });
   const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
-  const clients = createClientService({ db, clock, onError: report('clients cannot be watched') });
+  const clients = createClientService({
+    db,
+    clock,
+    idTokenAlgs: config.keys.algorithms,
+    onError: report('clients cannot be watched'),
+  });
   const apis = createApiService({ db, clock, onError: report('APIs cannot be watched') });
   // A client that is deleted takes its permissions along, and an API that it stood for goes on without one.
   clients.onChange(apis.forget);
@@ -96,6 +101,8 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
       clock,
       sealer,
       publishBeforeSigningSeconds: config.keys.publishBeforeSigningSeconds,
+      rotateAfterSeconds: config.keys.rotateAfterSeconds,
+      algorithms: config.keys.algorithms,
       longestTokenSeconds: Math.max(
         config.ttl.idTokenSeconds,
         config.ttl.sessionSeconds,

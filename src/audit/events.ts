@@ -28,6 +28,8 @@ const issuedSchema = z.strictObject({
   ]),
   fingerprint: text,
   expires_at: time.optional(),
+  /** The key that signed it, where it is a JWT. */
+  kid: text.optional(),
 });
 export type Issued = z.infer<typeof issuedSchema>;
 
@@ -191,7 +193,14 @@ export const auditEvents = {
   'key.activated': define(key),
   'key.rotated': define({ ...key, previous_kid: text.optional() }),
   'key.retired': define({ ...key, reason: reason.optional(), published_until: time.optional() }),
-  'key.removed': define(key),
+  /** `ended`: the tokens that it had signed and that would still be good. */
+  'key.removed': define({
+    ...key,
+    ended: z
+      .array(z.strictObject({ kind: text, count, latest_expiry: time }))
+      .max(20)
+      .optional(),
+  }),
   'key.resealed': define({ count, key_id: text.optional() }),
 
   // The server itself
@@ -239,10 +248,6 @@ type AuditEventOf<T extends AuditEventType> = {
 };
 
 export type AuditEvent = { [T in AuditEventType]: AuditEventOf<T> }[AuditEventType];
-
-export function isAuditEventType(value: string): value is AuditEventType {
-  return Object.hasOwn(auditEvents, value);
-}
 
 /**
  * Checks the payload against the schema of its type and parts what can be erased from what cannot.

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 
+import type { EndedTokens } from '../keys/ended-tokens.ts';
 import { SIGNING_ALGS, type SigningAlg, type SigningKey } from '../keys/signing-key.ts';
 import { misuse } from './failure.ts';
 import { withOperator } from './operator.ts';
@@ -28,24 +29,22 @@ export function addKeys(program: Command): void {
     .addHelpText(
       'after',
       `
-A key that leaked: \`keys rotate --alg ES256 --immediately\`, then \`keys retire <kid> --withdraw-now\`.`,
+A key that leaked: \`keys retire <kid> --now\`.`,
     )
     .action(rotateKeys);
 
   keys
     .command('retire <kid>')
     .description('End a key: its next takes over, and it stays published until its last token has expired.')
-    .option('--withdraw-now', 'unpublish it at once, and its tokens with it: for a key that leaked')
+    .option('--now', 'a key that leaked: unpublish it at once everywhere, and say which tokens end with it')
+    .addOption(new Option('--withdraw-now', 'the same').hideHelp())
     .option('--json', 'print for machines')
-    .action((kid: string, { withdrawNow = false, json }: { withdrawNow?: boolean; json?: true }) =>
-      withOperator(
-        async ({ subjects, by }) => {
-          const key = await subjects.keys.retire(kid, by, { withdrawNow });
-          await (json ? printJson(presentKey(key)) : print(formatKeys([key])));
-        },
-        { mayChange: true },
-      ),
-    );
+    .addHelpText(
+      'after',
+      `
+With --now the next key signs at once; where there is none yet, one is made.`,
+    )
+    .action(retireKey);
 
   keys
     .command('reseal')
@@ -102,6 +101,37 @@ async function rotateKeys({
     },
     { mayChange: true },
   );
+}
+
+async function retireKey(
+  kid: string,
+  { now, withdrawNow, json }: { now?: true; withdrawNow?: true; json?: true },
+): Promise<void> {
+  await withOperator(
+    async ({ subjects, by }) => {
+      if (!now && !withdrawNow) {
+        const key = await subjects.keys.retire(kid, by);
+        return json ? printJson(presentKey(key)) : print(formatKeys([key]));
+      }
+      const { key, ended } = await subjects.keys.withdraw(kid, by);
+      if (json) return printJson({ ...presentKey(key), ended: ended.map(presentEnded) });
+      return print(`${formatKeys([key])}\n\n${describeEnded(ended)}`);
+    },
+    { mayChange: true },
+  );
+}
+
+function presentEnded({ kind, count: number, latestExpiry }: EndedTokens): object {
+  return { kind, count: number, latest_expiry: latestExpiry };
+}
+
+function describeEnded(ended: readonly EndedTokens[]): string {
+  if (ended.length === 0) return 'No token that is known of and still good was signed by it.';
+  const kinds = ended.map(
+    ({ kind, count: number, latestExpiry }) =>
+      `${count(number, kind.replaceAll('_', ' '))}, the last good until ${formatTime(latestExpiry)} UTC`,
+  );
+  return `These tokens end with it: ${kinds.join('; ')}. Applications refuse them as soon as they fetch the keys.`;
 }
 
 async function reseal({ json }: { json?: true }): Promise<void> {

@@ -16,7 +16,8 @@ export const AUTH_METHODS = ['client_secret_basic', 'client_secret_post', 'priva
 /** How the client authenticates at the token endpoint; `none` makes it a public client. */
 export type AuthMethod = (typeof AUTH_METHODS)[number];
 
-export const ID_TOKEN_ALGS = ['RS256', 'ES256', 'EdDSA'] as const;
+/** ML-DSA-65 where the operator has enabled it (`keys.algorithms`). */
+export const ID_TOKEN_ALGS = ['RS256', 'ES256', 'EdDSA', 'ML-DSA-65'] as const;
 export type IdTokenAlg = (typeof ID_TOKEN_ALGS)[number];
 
 export const CONSENT_POLICIES = ['always', 'once', 'never'] as const;

@@ -16,7 +16,7 @@ import { uniqueViolation, type Database, type Queryable } from '../platform/data
 import { AppError } from '../platform/errors.ts';
 import { bumpVersion, watchVersion, type VersionWatch } from '../platform/version-watch.ts';
 import { createClientCache } from './cache.ts';
-import { hasSecret, type Client } from './client.ts';
+import { hasSecret, type Client, type IdTokenAlg } from './client.ts';
 import {
   changeDefinition,
   changedProperties,
@@ -103,11 +103,14 @@ export function createClientService({
   db,
   clock,
   staleAfterSeconds = 300,
+  idTokenAlgs = ['RS256', 'ES256', 'EdDSA'],
   pollIntervalMs = 1_000,
   onError = () => {},
 }: {
   db: Database;
   clock: Clock;
+  /** Those that there are keys for. */
+  idTokenAlgs?: readonly IdTokenAlg[];
   staleAfterSeconds?: number;
   pollIntervalMs?: number;
   onError?: (error: Error) => void;
@@ -128,6 +131,15 @@ export function createClientService({
   const isKnownFresh = (): boolean =>
     watch !== undefined && performance.now() - watch.confirmedAtMs() < staleAfterSeconds * 1_000;
 
+  const checkIdTokenAlg = (alg: IdTokenAlg): void => {
+    if (idTokenAlgs.includes(alg)) return;
+    throw new AppError(
+      'invalid_client',
+      400,
+      `There is no ${alg} key to sign ID tokens with. Add it to keys.algorithms, or choose from ${idTokenAlgs.join(', ')}.`,
+    );
+  };
+
   /** One change: made, recorded and announced in one transaction. */
   const change = async <T>(work: (tx: Queryable) => Promise<T>): Promise<T> => {
     const result = await db.transaction(async (tx) => {
@@ -147,6 +159,7 @@ export function createClientService({
     create: async ({ clientId = randomBytes(16).toString('hex'), secret: imported, ...input }, by) => {
       const now = clock.now();
       const definition = defineClient(input);
+      checkIdTokenAlg(definition.idTokenAlg);
       if (!CLIENT_ID.test(clientId)) {
         throw new AppError(
           'invalid_client',
@@ -199,6 +212,7 @@ export function createClientService({
         const before = await lock(tx, clientId);
         const { secrets: _, clientId: __, createdAt: ___, updatedAt: ____, ...definition } = before;
         const after = changeDefinition(definition, changes);
+        if (after.idTokenAlg !== before.idTokenAlg) checkIdTokenAlg(after.idTokenAlg);
         const changed = changedProperties(definition, after);
         if (changed.length === 0) return before;
         await updateClient(tx, clientId, after, clock.now());

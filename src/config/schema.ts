@@ -278,6 +278,13 @@ export const configSchema = z.strictObject({
         seconds(0).default(7_776_000),
         'How long a signing key signs before the next one takes over by itself; 0: only when an operator rotates.',
       ),
+      algorithms: setting(
+        z
+          .array(z.enum(['RS256', 'ES256', 'EdDSA', 'ML-DSA-65']))
+          .refine((algs) => algs.includes('RS256'), 'must hold RS256, which every application knows')
+          .default(['RS256', 'ES256', 'EdDSA']),
+        'The algorithms that there are signing keys for. `ML-DSA-65` resists quantum computers; few applications know it yet.',
+      ),
     })
     .prefault({}),
   signOut: z

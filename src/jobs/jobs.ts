@@ -3,12 +3,14 @@ import path from 'node:path';
 import { createFileSink, createLogSink, emitCheckpoint } from '../audit/checkpoints.ts';
 import { removeExpiredRevocations } from '../audit/revocations.ts';
 import { removeExpiredSpent } from '../audit/spent.ts';
+import type { KeyService } from '../keys/service.ts';
 import { removeExpired } from '../oidc/store/expired-rows.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import { pruneRateLimits } from '../platform/rate-limit.ts';
 import type { Sealer } from '../platform/seal.ts';
+import { unlessUnderWay } from '../platform/turn.ts';
 import type { Job } from './scheduler.ts';
 
 export interface JobsOptions {
@@ -17,6 +19,7 @@ export interface JobsOptions {
   clock: Clock;
   logger: Logger;
   dataDir: string;
+  keys: Pick<KeyService, 'rotateDue'>;
   checkpoints: { sink: 'log' | 'file' | 'none'; intervalSeconds: number };
 }
 
@@ -24,7 +27,7 @@ const BATCH_ROWS = 1_000;
 /** A run leaves the rest to the next one, so that a backlog never holds the database for long. */
 const MAX_BATCHES = 50;
 
-export function allJobs({ db, sealer, clock, logger, dataDir, checkpoints }: JobsOptions): Job[] {
+export function allJobs({ db, sealer, clock, logger, dataDir, keys, checkpoints }: JobsOptions): Job[] {
   const jobs: Job[] = [
     {
       name: 'remove expired sessions and tokens',
@@ -47,6 +50,13 @@ export function allJobs({ db, sealer, clock, logger, dataDir, checkpoints }: Job
       name: 'remove lapsed counters of failures',
       intervalSeconds: 300,
       run: () => inBatches(() => pruneRateLimits(db, { batchSize: BATCH_ROWS })),
+    },
+    {
+      name: 'make the next keys',
+      intervalSeconds: 60,
+      run: async () => {
+        await unlessUnderWay(db, 'make the next keys', keys.rotateDue);
+      },
     },
   ];
   if (checkpoints.sink !== 'none') {

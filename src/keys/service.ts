@@ -13,10 +13,12 @@ import type { Database, Queryable } from '../platform/database.ts';
 import type { Sealer } from '../platform/seal.ts';
 import { bumpVersion } from '../platform/version-watch.ts';
 import { addNextCookieKey, insertMissingCookieKeys, listCookieKeys, orderCookieKeys } from './cookie-keys.ts';
+import { type EndedTokens, tokensSignedBy } from './ended-tokens.ts';
 import { generateSigningKey } from './generate.ts';
-import { after, type RotationTimes } from './keyset.ts';
+import { after, stateAt, type RotationTimes } from './keyset.ts';
 import { presentKey, recordKey, retireKey, rotateKey } from './rotation.ts';
-import { SIGNING_ALGS, type SigningAlg, type SigningKey } from './signing-key.ts';
+import { areCookieKeysDue, dueForRotation, type RotationSchedule } from './schedule.ts';
+import { DEFAULT_SIGNING_ALGS, type SigningAlg, type SigningKey } from './signing-key.ts';
 import { erasePrivateParts, insertKey, listKeys, lockKeys } from './store.ts';
 import { createKeyView, KEYS_VERSION, type Keyset } from './view.ts';
 
@@ -51,6 +53,16 @@ export interface KeyService {
    * @throws AppError `key_not_found` (404), `only_signing_key` (409), `key_already_retired` (409)
    */
   retire: (kid: string, by: Actor, options?: { withdrawNow?: boolean }) => Promise<SigningKey>;
+  /**
+   * Withdraws a key that leaked, in one stroke: it leaves the JWKS of every process, and where it was the one that signs
+   * the next key, or a new one, signs in its place.
+   *
+   * @returns which tokens end with it
+   * @throws AppError `key_not_found` (404), `key_already_retired` (409)
+   */
+  withdraw: (kid: string, by: Actor) => Promise<{ key: SigningKey; ended: EndedTokens[] }>;
+  /** Makes the next key of each algorithm whose current one is old enough. @returns the new keys */
+  rotateDue: () => Promise<SigningKey[]>;
   /** Makes a new cookie key, which signs once every process knows it. */
   rotateCookieKeys: (by: Actor) => Promise<void>;
   /** Called in this process whenever `keyset()` or `cookieKeys()` changed: by time or by anybody's doing. */
@@ -62,6 +74,8 @@ export interface KeyService {
  * @param longestTokenSeconds how long anything that these keys signed must be verifiable: the longest-lived JWT, and
  *   as long as an ID token may come back as `id_token_hint` (RP-Initiated Logout §2), which is a session's life
  * @param longestCookieSeconds how long the longest-lived signed cookie lasts
+ * @param rotateAfterSeconds how long a key signs before `rotateDue` has the next one take over; 0: for ever
+ * @param algorithms those that have keys; one that had a key before keeps it
  * @param onError told when the keys cannot be read; the last ones known stay in use
  */
 export function createKeyService({
@@ -71,6 +85,8 @@ export function createKeyService({
   publishBeforeSigningSeconds,
   longestTokenSeconds,
   longestCookieSeconds = longestTokenSeconds,
+  rotateAfterSeconds = 0,
+  algorithms = DEFAULT_SIGNING_ALGS,
   pollIntervalMs = 1_000,
   onError = () => {},
 }: {
@@ -78,10 +94,13 @@ export function createKeyService({
   clock: Clock;
   sealer: Sealer;
   longestCookieSeconds?: number;
+  rotateAfterSeconds?: number;
+  algorithms?: readonly SigningAlg[];
   pollIntervalMs?: number;
   onError?: (error: Error) => void;
 } & RotationTimes): KeyService {
   const times: RotationTimes = { publishBeforeSigningSeconds, longestTokenSeconds };
+  const schedule: RotationSchedule = { rotateAfterSeconds, publishBeforeSigningSeconds };
   const view = createKeyView({ db, clock, sealer, pollIntervalMs, onError });
 
   /** One change: made, recorded and announced in one transaction, one at a time among all processes. */
@@ -97,9 +116,15 @@ export function createKeyService({
     return result;
   };
 
+  const addCookieKey = async (tx: Queryable, by: Actor): Promise<void> => {
+    const kid = await addNextCookieKey(tx, sealer, clock.now(), longestCookieSeconds);
+    const payload = { kid, alg: 'HMAC', use: 'cookie', state: 'next' };
+    await recordKey({ tx, clock }, { type: 'key.created', payload }, by);
+  };
+
   return {
     ensureKeys: async () => {
-      const wanted = await missingAlgs(db);
+      const wanted = await missingAlgs(db, algorithms);
       const cookieKeys = orderCookieKeys(await listCookieKeys(db), clock.now());
       if (wanted.length === 0 && cookieKeys.length >= 2) return;
       // Made before the lock is taken: who loses the race throws theirs away, and nobody waits for RSA.
@@ -108,7 +133,7 @@ export function createKeyService({
       );
       await change(async (tx) => {
         const now = clock.now();
-        for (const alg of await missingAlgs(tx)) {
+        for (const alg of await missingAlgs(tx, algorithms)) {
           const key = generated.get(alg) ?? (await generateSigningKey(alg));
           await insertKey(tx, sealer, key, { alg, createdAt: now, activatesAt: now });
           const payload = { kid: key.kid, alg, state: 'current' };
@@ -126,7 +151,7 @@ export function createKeyService({
     list: async () => (await listKeys(db)).map((key) => presentKey(key, clock.now())),
 
     rotate: async ({ alg: only, immediately = false }, by) => {
-      const algs = only === undefined ? SIGNING_ALGS : [only];
+      const algs = only === undefined ? algorithms : [only];
       const generated = await Promise.all(
         algs.map(async (alg) => ({ alg, generated: await generateSigningKey(alg) })),
       );
@@ -142,17 +167,53 @@ export function createKeyService({
     retire: (kid, by, { withdrawNow = false } = {}) =>
       change((tx) => retireKey({ tx, clock, times }, { kid, withdrawNow }, by)),
 
-    rotateCookieKeys: (by) =>
-      change(async (tx) => {
-        const kid = await addNextCookieKey(tx, sealer, clock.now(), longestCookieSeconds);
-        const payload = { kid, alg: 'HMAC', use: 'cookie', state: 'next' };
-        await recordKey({ tx, clock }, { type: 'key.created', payload }, by);
-      }),
+    withdraw: async (kid, by) => {
+      const { alg } = (await listKeys(db)).find((key) => key.kid === kid) ?? {};
+      // Made before the lock is taken, and thrown away where a next key waits already.
+      const spare = alg && (await generateSigningKey(alg));
+      return change(async (tx) => {
+        const now = clock.now();
+        const keys = await listKeys(tx);
+        const key = keys.find((candidate) => candidate.kid === kid);
+        const isOnlyOne = !keys.some((other) => other.alg === alg && stateAt(other, now) === 'next');
+        if (key && alg && spare && stateAt(key, now) === 'current' && isOnlyOne) {
+          const generated = { alg, immediately: true, generated: spare };
+          await rotateKey({ tx, clock, sealer, times }, generated, by);
+        }
+        const ended = await tokensSignedBy(tx, { kid, now, longestTokenSeconds });
+        return {
+          key: await retireKey({ tx, clock, times }, { kid, withdrawNow: true, ended }, by),
+          ended,
+        };
+      });
+    },
+
+    rotateDue: async () => {
+      const due = dueForRotation(await listKeys(db), clock.now(), schedule);
+      const areCookiesDue = areCookieKeysDue(await listCookieKeys(db), clock.now(), schedule);
+      if (due.length === 0 && !areCookiesDue) return [];
+      const generated = await Promise.all(
+        due.map(async (alg) => ({ alg, generated: await generateSigningKey(alg) })),
+      );
+      return change(async (tx) => {
+        const now = clock.now();
+        const stillDue = new Set(dueForRotation(await listKeys(tx), now, schedule));
+        const rotated: SigningKey[] = [];
+        for (const key of generated.filter(({ alg }) => stillDue.has(alg))) {
+          const next = { ...key, immediately: false };
+          rotated.push(await rotateKey({ tx, clock, sealer, times }, next, SYSTEM));
+        }
+        if (areCookieKeysDue(await listCookieKeys(tx), now, schedule)) await addCookieKey(tx, SYSTEM);
+        return rotated;
+      });
+    },
+
+    rotateCookieKeys: (by) => change((tx) => addCookieKey(tx, by)),
   };
 }
 
 /** The algorithms without a key that goes on signing. */
-async function missingAlgs(db: Queryable): Promise<SigningAlg[]> {
+async function missingAlgs(db: Queryable, algorithms: readonly SigningAlg[]): Promise<SigningAlg[]> {
   const keys = await listKeys(db);
-  return SIGNING_ALGS.filter((alg) => !keys.some((key) => key.alg === alg && !key.retiresAt));
+  return algorithms.filter((alg) => !keys.some((key) => key.alg === alg && !key.retiresAt));
 }

@@ -1,6 +1,8 @@
 import type { JWK } from 'jose';
 
-export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const;
+/** ML-DSA-65 (FIPS 204, RFC 9964) is for those who ask for it: `keys.algorithms`. */
+export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA', 'ML-DSA-65'] as const;
+export const DEFAULT_SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const;
 export type SigningAlg = (typeof SIGNING_ALGS)[number];
 
 /** `next` is published and does not sign yet; `retired` is published and signs no more. */

@@ -7,6 +7,7 @@ import { type Adapter, type Configuration, errors, type Grant, type KoaContextWi
 import { MAX_ACCESS_TOKEN_SECONDS } from '../apis/api.ts';
 import type { Client } from '../clients/client.ts';
 import { GATEHOUSE_METADATA } from '../clients/metadata.ts';
+import type { SigningAlg } from '../keys/signing-key.ts';
 import { accessTokenSeconds } from './entitlement.ts';
 import { createOfflineAccess } from './offline-access.ts';
 import { ACR_ONE_FACTOR, ACR_TWO_FACTORS } from './requirements.ts';
@@ -37,6 +38,8 @@ export interface ConfigurationInput {
   issuer: string;
   ttl: Lifetimes;
   jwks: NonNullable<Configuration['jwks']>;
+  /** Those that have a key. No HS*: secrets are stored hashed. */
+  signingAlgs: readonly SigningAlg[];
   cookieKeys: string[];
   adapter: (name: string) => Adapter;
   policy: NonNullable<NonNullable<Configuration['interactions']>['policy']>;
@@ -51,8 +54,6 @@ export interface ConfigurationInput {
   pages: ProviderPages;
 }
 
-/** ES256 and EdDSA beside RS256, which every relying party accepts. No HS*: secrets are stored hashed. */
-const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const;
 const CLIENT_ASSERTION_ALGS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
 
 const MAX_ASSERTION_SECONDS = 86_400;
@@ -138,8 +139,8 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     enabledJWA: {
       clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGS],
-      idTokenSigningAlgValues: [...SIGNING_ALGS],
-      introspectionSigningAlgValues: [...SIGNING_ALGS],
+      idTokenSigningAlgValues: [...input.signingAlgs],
+      introspectionSigningAlgValues: [...input.signingAlgs],
       dPoPSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
     },
     assertJwtClientAuthClaimsAndHeader: async (_ctx, { exp }) => {

@@ -116,11 +116,11 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant }: Event
   };
   const issued: Issued[] = [];
   const issue = (kind: Issued['kind'], value: string | undefined, token?: object): void => {
-    if (value) issued.push({ kind, fingerprint: fingerprint(value), ...expiryOf(token) });
+    if (value) issued.push({ kind, fingerprint: fingerprint(value), ...expiryOf(token), ...kidOf(value) });
   };
   issue('access_token', answer.access_token, entities.AccessToken ?? entities.ClientCredentials);
   issue('refresh_token', answer.refresh_token, entities.RefreshToken);
-  issue('id_token', answer.id_token);
+  issue('id_token', answer.id_token, claimsOf(answer.id_token));
 
   const audience = (entities.AccessToken ?? entities.ClientCredentials)?.aud;
   // What was spent decides since when the authority stands: something revoked in the meantime must win.
@@ -154,6 +154,18 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant }: Event
     },
   });
   onGrant?.(grantType, 'success');
+}
+
+/** Of what is a signed JWT: three parts. Opaque tokens have one, encrypted ones five. */
+function kidOf(token: string): { kid?: string } {
+  const [header = '', ...rest] = token.split('.');
+  if (rest.length !== 2) return {};
+  const { kid } = JSON.parse(Buffer.from(header, 'base64url').toString()) as { kid?: string };
+  return kid === undefined ? {} : { kid };
+}
+
+function claimsOf(token: string | undefined): object | undefined {
+  return token?.split('.').length === 3 ? decodeJwt(token) : undefined;
 }
 
 /** An honest retry: the same answer once more, nothing new came to be. */

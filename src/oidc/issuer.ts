@@ -10,6 +10,7 @@ import type { ApiService } from '../apis/service.ts';
 import type { RevocationList } from '../audit/revocations.ts';
 import type { ClientService } from '../clients/service.ts';
 import type { KeyService } from '../keys/service.ts';
+import type { SigningAlg } from '../keys/signing-key.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -122,7 +123,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
   const mayIntrospect = createMayIntrospect({ apis, findClient: clients.find });
 
   const build = (): Provider => {
-    const { jwks } = keys.keyset();
+    const { jwks, signing } = keys.keyset();
     const structuredTokens = createStructuredTokens({ issuer, keys: jwks.keys, sealer });
     return createProvider({
       issuer,
@@ -143,6 +144,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         structuredTokens,
         mayIntrospect,
         jwks,
+        signingAlgs: signing.map(({ alg }) => alg as SigningAlg),
         fetch: dependencies.outgoing.fetch,
         cookieKeys: keys.cookieKeys(),
         adapter: createAdapterFactory({

@@ -3,8 +3,7 @@ import type { JWK } from 'jose';
 
 import type { Actor } from '../../src/audit/events.ts';
 import { createKeyService, type KeyService } from '../../src/keys/service.ts';
-import type { Database } from '../../src/platform/database.ts';
-import { createSealer, sealingKeyFrom, type Sealer } from '../../src/platform/seal.ts';
+import { createSealer, sealingKeyFrom } from '../../src/platform/seal.ts';
 import { createTestClock } from './clock.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
 
@@ -15,7 +14,12 @@ export const LONGEST = 600;
 export const SLACK = 60;
 export const sealer = createSealer([sealingKeyFrom(SECRET)]);
 
-type Overrides = { db?: Database; sealer?: Sealer; pollIntervalMs?: number };
+type Overrides = Partial<
+  Pick<
+    Parameters<typeof createKeyService>[0],
+    'db' | 'sealer' | 'pollIntervalMs' | 'rotateAfterSeconds' | 'algorithms'
+  >
+>;
 
 export interface KeyServices {
   readonly database: TestDatabase;

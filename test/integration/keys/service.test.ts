@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { Provider } from 'oidc-provider';
 
 import { resealKeys } from '../../../src/keys/reseal.ts';
-import { SIGNING_ALGS } from '../../../src/keys/signing-key.ts';
+import { DEFAULT_SIGNING_ALGS } from '../../../src/keys/signing-key.ts';
 import { createSealer, sealingKeyFrom } from '../../../src/platform/seal.ts';
 import { BY, kidsOf, LONGEST, SECRET, sealer, useKeyServices } from '../../support/key-services.ts';
 
@@ -139,11 +139,11 @@ describe('the provider', () => {
       cookies: { keys: keys.cookieKeys() },
       adapter: () => ({}) as never,
       ttl: { IdToken: 600 },
-      enabledJWA: { idTokenSigningAlgValues: [...SIGNING_ALGS] },
-      clients: SIGNING_ALGS.map(client) as never,
+      enabledJWA: { idTokenSigningAlgValues: [...DEFAULT_SIGNING_ALGS] },
+      clients: DEFAULT_SIGNING_ALGS.map(client) as never,
       features: { devInteractions: { enabled: false } },
     });
-    for (const [index, alg] of SIGNING_ALGS.entries()) {
+    for (const [index, alg] of DEFAULT_SIGNING_ALGS.entries()) {
       const found = (await provider.Client.find(alg))!;
       const idToken = new provider.IdToken({ sub: 'ann' }, { client: found, ctx: undefined as never });
       const jwt = await idToken.issue({ use: 'idtoken' });

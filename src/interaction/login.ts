@@ -29,6 +29,7 @@ export async function submitLogin(visit: Visit): Promise<void> {
   if (missing.length > 0)
     return sendPage(ctx, render(visit, identifier, { kind: 'incomplete', missing }), 422);
 
+  const startedAt = door.clock.now();
   const deviceId = readDeviceCookie(ctx, door);
   const result = await door.authentication.verifyPassword({
     identifier,
@@ -40,7 +41,7 @@ export async function submitLogin(visit: Visit): Promise<void> {
     case 'ok':
       door.onSignIn('success', 'password');
       writeDeviceCookie(ctx, door, result.deviceId);
-      return seeOther(ctx, await door.interactions.finishLogin(ctx, result.account));
+      return seeOther(ctx, await door.interactions.finishLogin(ctx, result.account, startedAt));
     case 'refused':
       door.onSignIn('refused', 'password');
       return sendPage(ctx, render(visit, identifier, result), 422);

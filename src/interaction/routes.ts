@@ -11,6 +11,7 @@ import type { Context, Middleware } from 'koa';
 import { seeOther, sendPage } from '../http/page.ts';
 import { requestIdOf } from '../http/request-id.ts';
 import type { InteractionStep } from '../oidc/interactions.ts';
+import { AppError } from '../platform/errors.ts';
 import { allowOrDecline, showConsent } from './consent.ts';
 import { denyAccess, showAccessDenied, switchAccount } from './access.ts';
 import { showLogin, submitLogin } from './login.ts';
@@ -63,7 +64,13 @@ function visiting(door: InteractionDoor, step: InteractionStep['name'] | undefin
     const query = new URLSearchParams({ client_id: interaction.client.clientId });
     const at = (path = ''): string => `${door.issuerPath}/interaction/${uid}${path}?${query.toString()}`;
     if (step !== undefined && interaction.step.name !== step) return seeOther(ctx, at());
-    return handle({ ctx, door, interaction, at });
+    try {
+      return await handle({ ctx, door, interaction, at });
+    } catch (error) {
+      // Signed out, or the account disabled, while this very form was on its way.
+      if (!(error instanceof AppError) || error.code !== 'interaction_ended') throw error;
+      return sendDeadEnd(ctx, door, 'expired');
+    }
   };
 }
 

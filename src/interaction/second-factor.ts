@@ -23,10 +23,8 @@ export async function showSecondFactor(visit: Visit): Promise<void> {
       door.renderer.recoveryCodes({ kind: 'already-shown', action: at('/recovery-codes'), renew }),
     );
   }
-  const html = (await door.factors.hasTotp(account.id))
-    ? await renderTotp(visit)
-    : await renderEnrolment(visit);
-  return sendPage(ctx, html);
+  if (await door.factors.hasTotp(account.id)) return sendPage(ctx, await renderTotp(visit));
+  return unlessEnrolledMeanwhile(visit, async () => sendPage(ctx, await renderEnrolment(visit)));
 }
 
 export async function submitTotp(visit: Visit): Promise<void> {
@@ -65,11 +63,23 @@ export async function confirmEnrolment(visit: Visit): Promise<void> {
   const account = accountOf(visit);
   if (interaction.isSecondFactorDone || (await door.factors.hasTotp(account.id))) return seeOther(ctx, at());
   const { code } = readForm(ctx, codeForm);
-  const result = await door.factors.confirmTotp({ accountId: account.id, code });
-  if (result.kind !== 'ok') return refuse(visit, result, 'totp', await renderEnrolment(visit, result));
-  door.onSignIn('success', 'totp');
-  await door.interactions.acceptSecondFactor(ctx, account, { method: 'otp', isNewlyEnrolled: true });
-  return sendCodes(visit, result.recoveryCodes);
+  return unlessEnrolledMeanwhile(visit, async () => {
+    const result = await door.factors.confirmTotp({ accountId: account.id, code });
+    if (result.kind !== 'ok') return refuse(visit, result, 'totp', await renderEnrolment(visit, result));
+    door.onSignIn('success', 'totp');
+    await door.interactions.acceptSecondFactor(ctx, account, { method: 'otp', isNewlyEnrolled: true });
+    return sendCodes(visit, result.recoveryCodes);
+  });
+}
+
+/** The second of two clicks, or another tab, finds the factor enrolled already: on to the page that fits now. */
+async function unlessEnrolledMeanwhile({ ctx, at }: Visit, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'totp_already_enrolled') throw error;
+    seeOther(ctx, at());
+  }
 }
 
 export async function continueAfterCodes(visit: Visit): Promise<void> {

@@ -5,6 +5,7 @@ import type { FactorService } from '../accounts/factors.ts';
 import type { Client } from '../clients/client.ts';
 import type { Renderer } from '../http/render.ts';
 import type { Interaction, Interactions } from '../oidc/interactions.ts';
+import type { Clock } from '../platform/clock.ts';
 
 export interface InteractionDoor {
   interactions: Interactions;
@@ -16,6 +17,7 @@ export interface InteractionDoor {
   /** The issuer's path without a trailing slash: '' or '/auth'. */
   issuerPath: string;
   isHttps: boolean;
+  clock: Clock;
   interactionTtlSeconds: number;
   onSignIn: (
     outcome: 'success' | 'refused' | 'throttled' | 'busy',

@@ -17,6 +17,7 @@ import type { Client } from '../clients/client.ts';
 import type { ClientService } from '../clients/service.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
+import { AppError } from '../platform/errors.ts';
 import { saveConsent } from './consents.ts';
 import { wordsOf } from './entitlement.ts';
 import { grantIdFor, saveGrant } from './grants.ts';
@@ -61,8 +62,8 @@ export interface Exchange {
 
 export interface Interactions {
   find: (exchange: Exchange, uid: string) => Promise<InteractionLookup>;
-  /** Each of these returns the URL to go on at. */
-  finishLogin: (exchange: Exchange, account: Account) => Promise<string>;
+  /** Each of these returns the URL to go on at, or throws AppError `interaction_ended` (410). */
+  finishLogin: (exchange: Exchange, account: Account, startedAt: Date) => Promise<string>;
   /** Remembers the second factor; `continueUrl` goes on, at once or after the recovery codes were shown. */
   acceptSecondFactor: (
     exchange: Exchange,
@@ -95,7 +96,8 @@ type Details = Awaited<ReturnType<Provider['interactionDetails']>>;
 
 export function createInteractions(dependencies: InteractionsDependencies): Interactions {
   const { provider, accounts, clients, apis, db, revocations, clock } = dependencies;
-  const detailsOf = ({ req, res }: Exchange): Promise<Details> => provider().interactionDetails(req, res);
+  const lookUp = ({ req, res }: Exchange): Promise<Details> => provider().interactionDetails(req, res);
+  const detailsOf = (exchange: Exchange): Promise<Details> => unlessEnded(() => lookUp(exchange));
 
   /** The record first: what is not recorded did not happen. */
   const finish = async (
@@ -104,7 +106,9 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
     isMerged = true,
   ): Promise<string> => {
     await currentUnitOfWork()?.commit();
-    return provider().interactionResult(req, res, result, { mergeWithLastSubmission: isMerged });
+    return unlessEnded(() =>
+      provider().interactionResult(req, res, result, { mergeWithLastSubmission: isMerged }),
+    );
   };
 
   const present = async (details: Details): Promise<Interaction | undefined> => {
@@ -129,7 +133,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
     find: async (exchange, uid) => {
       let details: Details;
       try {
-        details = await detailsOf(exchange);
+        details = await lookUp(exchange);
       } catch (error) {
         if (!(error instanceof errors.SessionNotFound)) throw error;
         const exists = (await provider().Interaction.find(uid)) !== undefined;
@@ -139,7 +143,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
       return interaction ? { kind: 'found', interaction } : { kind: 'expired' };
     },
 
-    finishLogin: async (exchange, account) => {
+    finishLogin: async (exchange, account, startedAt) => {
       const details = await detailsOf(exchange);
       if (details.grantId !== undefined && details.session?.accountId !== account.sub) {
         // Another person's, and about to be revoked with their session: this pass must not end with it.
@@ -151,7 +155,8 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
           accountId: account.sub,
           acr: ACR_ONE_FACTOR,
           amr: amrFor(undefined),
-          ts: Math.floor(clock.now().getTime() / 1000),
+          // From before the password was looked at: one that is changed meanwhile ends this sign-in too.
+          ts: Math.floor(startedAt.getTime() / 1000),
         },
       });
     },
@@ -251,6 +256,23 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
       await details.persist();
     },
   };
+}
+
+/** The session may be revoked between two looks at it. @throws AppError `interaction_ended` (410) */
+async function unlessEnded<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof errors.SessionNotFound)) throw error;
+    throw new AppError(
+      'interaction_ended',
+      410,
+      'This page has expired. Go back to the app and start again.',
+      {
+        cause: error,
+      },
+    );
+  }
 }
 
 function isCookieMissing(error: errors.SessionNotFound): boolean {

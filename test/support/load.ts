@@ -90,8 +90,7 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     'sign-in': 0,
     renew: 0,
   };
-  let isOver = false;
-  let isAbandoned = false;
+  const course = { isOver: false, isAbandoned: false };
 
   const surprise = (operation: Operation, what: string): void => {
     surprises.push(`${operation}: ${what.slice(0, 600)}`);
@@ -103,7 +102,7 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     request: () => Promise<T>,
     describe: (answer: T) => Promise<Partial<Noted>> | Partial<Noted>,
   ): Promise<T | undefined> => {
-    if (isAbandoned) throw new Error('the load was abandoned');
+    if (course.isAbandoned) throw new Error('the load was abandoned');
     const at = Date.now();
     const start = performance.now();
     try {
@@ -320,7 +319,7 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
   for (const kind of kinds) for (let count = 0; count < clients; count += 1) works.push(await kind());
 
   const running = works.map(async (work) => {
-    while (!isOver) {
+    while (!course.isOver) {
       await work();
       await delay(pauseMs);
     }
@@ -335,11 +334,11 @@ export async function startLoad({ server, clients = 2, pauseMs = 30 }: LoadOptio
     surprises,
     done,
     abandon: () => {
-      isOver = true;
-      isAbandoned = true;
+      course.isOver = true;
+      course.isAbandoned = true;
     },
     finish: async (withinMs = 60_000) => {
-      isOver = true;
+      course.isOver = true;
       const late = delay(withinMs, 'late', { ref: false });
       if ((await Promise.race([ended, late])) === 'late') surprises.push('somebody never came to an end');
     },

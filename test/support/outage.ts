@@ -118,12 +118,12 @@ async function expectNotReady(issuer: string): Promise<void> {
 /** Waits until everything works again, by itself. @returns after how long */
 async function resumed({ done, surprises }: Load): Promise<number> {
   const start = performance.now();
-  const then = { ...done };
+  const before = { ...done };
   const isBack = (): boolean =>
-    Object.entries(done).every(([operation, count]) => count > then[operation as keyof typeof then] + 1);
+    Object.entries(done).every(([operation, count]) => count > before[operation as keyof typeof before] + 1);
   while (!isBack()) {
     if (performance.now() - start > RESUMES_WITHIN_MS)
-      throw new Error(`not resumed: ${JSON.stringify({ then, done, surprises })}`);
+      throw new Error(`not resumed: ${JSON.stringify({ before, done, surprises })}`);
     await delay(50);
   }
   return performance.now() - start;

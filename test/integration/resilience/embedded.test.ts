@@ -57,8 +57,13 @@ it('recovers from kill -9 with its own database, and Ctrl-C ends both in order',
   gatehouse = await startGatehouseProcess(env);
   const server = { issuer: gatehouse.printed().issuer };
   const registered = await create<{ client_id: string; client_secret: string }>('clients', [
-    ...['--name', 'Application', '--first-party', '--redirect-uri', 'https://app.example/callback'],
-    ...['--grant-type', 'authorization_code', 'refresh_token', '--scope', 'openid', 'offline_access'],
+    '--name=Application',
+    '--first-party',
+    '--redirect-uri=https://app.example/callback',
+    '--grant-type=authorization_code',
+    '--grant-type=refresh_token',
+    '--scope=openid',
+    '--scope=offline_access',
   ]);
   const application: Application = {
     clientId: registered.client_id,

@@ -244,6 +244,7 @@ async function serve(
         renderer,
         issuerPath,
         isHttps,
+        clock,
         interactionTtlSeconds: config.ttl.interactionSeconds,
         rolesOf: async (accountId) => (await rbac.rolesOf(accountId)).map(({ name }) => name),
         findClient: clients.find,

@@ -2,30 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
-const SUBJECTS = ['accounts', 'rbac', 'clients', 'apis', 'keys', 'audit', 'mail', 'sign-out'];
-
-/** Who may import whom (docs/architecture.md). A folder that is not listed may not exist. */
-const MAY_IMPORT: Record<string, readonly string[]> = {
-  platform: [],
-  config: [],
-  audit: ['platform'],
-  mail: ['platform'],
-  accounts: ['platform', 'audit', 'mail'],
-  rbac: ['platform', 'audit', 'mail'],
-  clients: ['platform', 'audit', 'mail'],
-  apis: ['platform', 'audit'],
-  keys: ['platform', 'audit', 'mail'],
-  'sign-out': ['platform', 'audit'],
-  oidc: ['platform', 'audit', 'accounts', 'rbac', 'clients', 'apis', 'keys'],
-  http: ['platform'],
-  interaction: ['http', 'oidc', 'accounts', 'clients', 'audit', 'platform'],
-  account: ['http', 'oidc', 'accounts', 'clients', 'audit', 'platform'],
-  admin: ['http', 'oidc', 'accounts', 'rbac', 'clients', 'keys', 'audit', 'platform'],
-  ops: ['http', 'platform'],
-  demo: ['http', 'platform'],
-  jobs: ['accounts', 'keys', 'audit', 'mail', 'oidc', 'platform'],
-  cli: ['main.ts', 'app.ts', 'state.ts', 'subjects.ts', ...SUBJECTS, 'config', 'platform'],
-};
+import { MAY_IMPORT } from './support/import-table.ts';
 
 /** The composition root, in app.ts and the parts it is told in, and the process entry. They may import everything. */
 const AT_THE_ROOT = ['app.ts', 'demo-clients.ts', 'main.ts', 'state.ts', 'subjects.ts'];

@@ -32,7 +32,7 @@ export function parseOptions(args: string[]): BenchOptions {
     },
   });
   return {
-    seconds: positive(values.seconds ?? (values.quick ? '0.4' : '4'), '--seconds'),
+    seconds: positive(values.seconds ?? (values.quick ? '0.4' : '3'), '--seconds'),
     connections: positive(values.connections, '--connections'),
     isQuick: values.quick,
     only: values.only,

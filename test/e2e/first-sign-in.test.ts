@@ -1,6 +1,6 @@
 /** The first ten minutes of a new user, in a real browser, from an empty folder: what the README promises. */
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { generate } from 'otplib';
@@ -19,6 +19,8 @@ const screenshots = process.env['GATEHOUSE_TEST_SCREENSHOTS'];
 
 beforeAll(async () => {
   dataDir = await mkdtemp(path.join(os.tmpdir(), 'gh-first-'));
+  // As root the database then stays in there, and goes with it.
+  await chmod(dataDir, 0o711);
   const port = await freePort(3);
   gatehouse = await startGatehouseProcess({ GATEHOUSE_DATA_DIR: dataDir, PORT: String(port) });
   browser = await launchBrowser();

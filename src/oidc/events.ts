@@ -178,6 +178,20 @@ export function recordRetry(ctx: KoaContextWithOIDC): void {
   });
 }
 
+/** The same refresh token for something else, while its successor is on the way. */
+export function recordOtherQuestion(ctx: KoaContextWithOIDC): void {
+  currentUnitOfWork()?.record({
+    type: 'token.refused',
+    outcome: 'failure',
+    ...subjectOf(ctx),
+    payload: {
+      grant_type: 'refresh_token',
+      error: 'invalid_grant',
+      reason: 'the refresh token was spent a moment ago for another API or scope',
+    },
+  });
+}
+
 function refusedToken(ctx: KoaContextWithOIDC, error: Refusal, { onGrant }: EventSettings): AuditEvent {
   const grantType = ((ctx.oidc.params?.['grant_type'] as string | undefined) ?? 'none').slice(0, 100);
   onGrant?.(grantType, 'failure');

@@ -11,7 +11,13 @@ import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { AppError } from '../platform/errors.ts';
 import { HonestRetry, isUnavailable, RETRY_AFTER_SECONDS } from './errors.ts';
-import { faultEvent, recordSilentRoutes, recordRetry, type EventRecorder } from './events.ts';
+import {
+  faultEvent,
+  recordSilentRoutes,
+  recordOtherQuestion,
+  recordRetry,
+  type EventRecorder,
+} from './events.ts';
 import { findAnswer, keepAnswer, openRefreshAnswer, wonRefresh } from './refresh-answers.ts';
 import { isSessionSaved } from './session-saving.ts';
 import type { LogoutFrame, SignOutRecorder } from './sign-out.ts';
@@ -164,14 +170,32 @@ async function keepAnswerForRetry(ctx: KoaContextWithOIDC, keeping: RecordKeepin
   const refresh = wonRefresh(ctx);
   if (!refresh || ctx.status !== 200 || typeof ctx.body !== 'object' || ctx.body === null) return;
   const { retryWindowSeconds } = keeping;
-  await keepAnswer(keeping.store, refresh, { answer: ctx.body, retryWindowSeconds });
+  await keepAnswer(keeping.store, refresh, {
+    answer: ctx.body,
+    question: questionOf(ctx),
+    retryWindowSeconds,
+  });
 }
 
 function answerRetry(ctx: KoaContextWithOIDC, { refreshToken, sealedAnswer }: HonestRetry): void {
-  ctx.status = 200;
+  const { answer, question } = openRefreshAnswer(refreshToken, sealedAnswer);
   ctx.type = 'json';
-  ctx.body = openRefreshAnswer(refreshToken, sealedAnswer);
-  recordRetry(ctx);
+  if (question === undefined || question === questionOf(ctx)) {
+    ctx.status = 200;
+    ctx.body = answer;
+    recordRetry(ctx);
+    return;
+  }
+  // Two requests for two APIs at once: the token of one would be no answer to the other. Nothing was stolen, either.
+  const refusal = new errors.InvalidGrant('spent for another request a moment ago; use its successor');
+  ctx.status = refusal.statusCode;
+  ctx.body = { error: refusal.error, error_description: refusal.error_description };
+  recordOtherQuestion(ctx);
+}
+
+/** What a refresh asks for beside the token itself. */
+function questionOf({ oidc }: KoaContextWithOIDC): string {
+  return JSON.stringify([oidc.params?.['resource'], oidc.params?.['scope']]);
 }
 
 /** Neither a refusal nor an outage: what was gathered is given up, and what was spent is good again. */

@@ -33,17 +33,22 @@ function refreshAnswerKey(refreshToken: string, spender: string): string {
 }
 
 /**
- * Keeps the sealed answer for whoever presents the token again. A mark whose process died is taken over only when its
- * lease has lapsed, and the answer is wanted then: so it is kept for that much longer than the window.
+ * Keeps the sealed answer for whoever presents the token again with the same question: for the same API, and the same
+ * scope. A mark whose process died is taken over only when its lease has lapsed, and the answer is wanted then: so it is
+ * kept for that much longer than the window.
  */
 export async function keepAnswer(
   store: OidcStore,
   { refreshToken, spender }: WonRefresh,
-  { answer, retryWindowSeconds }: { answer: object; retryWindowSeconds: number },
+  {
+    answer,
+    question,
+    retryWindowSeconds,
+  }: { answer: object; question?: string | undefined; retryWindowSeconds: number },
 ): Promise<void> {
   await store.putAnswer(
     refreshAnswerKey(refreshToken, spender),
-    sealRefreshAnswer(refreshToken, answer),
+    sealRefreshAnswer(refreshToken, { answer, question }),
     LEASE_SECONDS + retryWindowSeconds,
   );
 }
@@ -77,6 +82,12 @@ export async function inheritAnswer(
   return true;
 }
 
+/** What was asked beside the token, and what was answered. */
+export interface RefreshAnswer {
+  answer: Record<string, unknown>;
+  question?: string;
+}
+
 function sealRefreshAnswer(refreshToken: string, answer: object): string {
   const iv = randomBytes(12);
   const cipher = createCipheriv('aes-256-gcm', keyFrom(refreshToken), iv);
@@ -85,13 +96,13 @@ function sealRefreshAnswer(refreshToken: string, answer: object): string {
 }
 
 /** Throws where the token is another or the text was altered. */
-export function openRefreshAnswer(refreshToken: string, sealed: string): Record<string, unknown> {
+export function openRefreshAnswer(refreshToken: string, sealed: string): RefreshAnswer {
   const [iv, text] = sealed.split('.').map((part) => Buffer.from(part, 'base64url'));
   if (!iv || !text) throw new Error('not a sealed answer');
   const decipher = createDecipheriv('aes-256-gcm', keyFrom(refreshToken), iv);
   decipher.setAuthTag(text.subarray(-16));
   const plain = Buffer.concat([decipher.update(text.subarray(0, -16)), decipher.final()]);
-  return JSON.parse(plain.toString()) as Record<string, unknown>;
+  return JSON.parse(plain.toString()) as RefreshAnswer;
 }
 
 function keyFrom(refreshToken: string): Buffer {

@@ -157,6 +157,30 @@ describe.each<StoreKind>(['postgres', 'redis'])('access tokens for APIs, with se
     expect(third.scope).toBe('write');
   });
 
+  it('are never taken for an answer about another API, and asking for two at once revokes nothing', async () => {
+    const [ledger, vault] = [await registerApi(server), await registerApi(server)];
+    const roles = [
+      await registerRole(server, ledger, ['read']),
+      await registerRole(server, vault, ['audit']),
+    ];
+    const visitor = await registerVisitor(server, { roles });
+    const { application } = visitor;
+    const asked = await ask(server, visitor, {
+      resource: [ledger.identifier, vault.identifier],
+      scope: 'openid offline_access read audit',
+    });
+    const first = await tokensOf(await redeemFor(server, application, asked));
+    const refreshTo = (resource: string): Promise<Response> =>
+      refreshFor(server, application, first.refresh_token!, { resource });
+    const given = await tokensOf(await refreshTo(ledger.identifier));
+    expect(await tokensOf(await refreshTo(ledger.identifier))).toEqual(given);
+    expect(await refusalOf(await refreshTo(vault.identifier))).toEqual([400, 'invalid_grant']);
+    const next = await tokensOf(
+      await refreshFor(server, application, given.refresh_token!, { resource: vault.identifier }),
+    );
+    expect(decodeJwt(next.access_token).aud).toBe(vault.identifier);
+  });
+
   it('give a machine what it asks for of its own, all of it where it does not say', async () => {
     const ledger = await registerApi(server);
     const machine = await registerMachine(server);

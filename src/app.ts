@@ -20,7 +20,6 @@ import { createProviderPages } from './interaction/provider-pages.ts';
 import { createInteractionRoutes } from './interaction/routes.ts';
 import { allJobs } from './jobs/jobs.ts';
 import { createScheduler } from './jobs/scheduler.ts';
-import { signJwt } from './keys/sign.ts';
 import { longestSessionBoundSeconds } from './oidc/configuration.ts';
 import { createIssuer } from './oidc/issuer.ts';
 import type { OidcStore } from './oidc/store/port.ts';
@@ -31,7 +30,6 @@ import { createMetricsServer } from './ops/metrics-server.ts';
 import { createRequestMetrics } from './ops/request-metrics.ts';
 import { AppError } from './platform/errors.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
-import { createOutgoing } from './platform/outgoing.ts';
 import { createRateLimiter } from './platform/rate-limit.ts';
 import { ADMINISTRATOR_ROLE } from './rbac/role.ts';
 import { grantRoleInTransaction } from './rbac/service.ts';
@@ -110,7 +108,7 @@ async function serve(
   metrics.watchDatabasePool(db.poolUse);
 
   const subjects = createSubjects({ config, logger, state, hasher, metrics });
-  const { audit, revocations, accounts, factors, rbac, clients, apis, keys } = subjects;
+  const { audit, revocations, accounts, factors, rbac, clients, apis, keys, outgoing } = subjects;
   closing.push(audit.close);
   await Promise.all([revocations.start(), clients.start(), apis.start(), keys.ensureKeys().then(keys.start)]);
   closing.push(revocations.stop, clients.stop, apis.stop, keys.stop);
@@ -141,7 +139,6 @@ async function serve(
       : createPostgresStore({ db, clock, sealer, onOperation: timedAs('postgres', metrics) }),
   );
 
-  const outgoing = createOutgoing(config.outgoing);
   const notices = createLogoutNotices({
     db,
     clock,
@@ -149,7 +146,7 @@ async function serve(
     outgoing,
     outgoingTimeoutMs: config.outgoing.timeoutMs,
     findClient: clients.find,
-    sign: (jwt) => signJwt(keys.keyset(), jwt),
+    sign: keys.signJwt,
     sessionSeconds: longestSessionBoundSeconds(config.ttl),
     giveUpAfterSeconds: config.signOut.giveUpAfterSeconds,
     onError: (error) => logger.warn({ err: error }, 'applications could not be told of a sign-out'),

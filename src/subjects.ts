@@ -11,10 +11,12 @@ import { type AuditLog, createAuditLog } from './audit/log.ts';
 import { createRevocationList, type RevocationList } from './audit/revocations.ts';
 import { createClientService } from './clients/service.ts';
 import type { Config } from './config/schema.ts';
+import { createExternalSigner, type ExternalSigner } from './keys/external.ts';
 import { createKeyService } from './keys/service.ts';
 import { longestGrantSeconds, longestSessionBoundSeconds } from './oidc/configuration.ts';
 import type { Logger } from './platform/logger.ts';
 import type { Metrics } from './platform/metrics.ts';
+import { createOutgoing, type Outgoing } from './platform/outgoing.ts';
 import { createRateLimiter } from './platform/rate-limit.ts';
 import { refuseLastAdministrator } from './rbac/last-administrator.ts';
 import { createRbacService } from './rbac/service.ts';
@@ -40,6 +42,7 @@ export interface Subjects {
   apis: ReturnType<typeof createApiService>;
   keys: ReturnType<typeof createKeyService>;
   signOut: SignOutService;
+  outgoing: Outgoing;
 }
 
 export function createSubjects({ config, logger, state, hasher, metrics }: SubjectOptions): Subjects {
@@ -59,6 +62,7 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
     onFailure: () => metrics?.auditFlush({ events: 0, seconds: 0, outcome: 'failed' }),
     onRevoked: revocations.add,
   });
+  const outgoing = createOutgoing(config.outgoing);
   const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
   const clients = createClientService({
     db,
@@ -103,6 +107,7 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
       publishBeforeSigningSeconds: config.keys.publishBeforeSigningSeconds,
       rotateAfterSeconds: config.keys.rotateAfterSeconds,
       algorithms: config.keys.algorithms,
+      external: externalSigner(config, outgoing),
       longestTokenSeconds: Math.max(
         config.ttl.idTokenSeconds,
         config.ttl.sessionSeconds,
@@ -110,6 +115,7 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
       ),
       onError: report('keys cannot be watched'),
     }),
+    outgoing,
     signOut: createSignOutService({
       db,
       clock,
@@ -119,6 +125,11 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
       longestGrantSeconds: longestTokenSeconds,
     }),
   };
+}
+
+function externalSigner({ keys }: Config, outgoing: Outgoing): ExternalSigner | undefined {
+  const { externalUrl: url, externalToken: token, externalAlgorithms: algorithms } = keys;
+  return url === undefined ? undefined : createExternalSigner({ url, token, algorithms, outgoing });
 }
 
 /** How the pauses between guesses grow, for every limiter. */

@@ -50,6 +50,14 @@ const relations: readonly Relation[] = [
       `is not longer than the ${keys.publishBeforeSigningSeconds} s for which the next key is published before it signs.`,
     remedy: 'Raise it, lower keys.publishBeforeSigningSeconds, or set it to 0 to rotate by hand.',
   },
+  {
+    paths: ['keys.externalAlgorithms', 'keys.externalUrl', 'keys.algorithms'],
+    holds: ({ keys }) =>
+      (keys.externalAlgorithms.length === 0 || keys.externalUrl !== undefined) &&
+      keys.externalAlgorithms.every((alg) => keys.algorithms.includes(alg)),
+    message: () => 'names algorithms that nobody signs with.',
+    remedy: 'Set keys.externalUrl, and list each algorithm in keys.algorithms too.',
+  },
 ];
 
 /** Settings that contradict each other, in any profile. */

@@ -285,6 +285,19 @@ export const configSchema = z.strictObject({
           .default(['RS256', 'ES256', 'EdDSA']),
         'The algorithms that there are signing keys for. `ML-DSA-65` resists quantum computers; few applications know it yet.',
       ),
+      externalUrl: setting(
+        text(webUrlFault).exactOptional(),
+        'A service of yours that signs, and alone holds the private keys: its address. Its host must be public and https, or stand in `outgoing.allowedHosts`.',
+      ),
+      externalToken: setting(
+        secret.exactOptional(),
+        'What proves to that service that it is this server who asks: sent as a bearer token.',
+        { secrecy: 'hidden' },
+      ),
+      externalAlgorithms: setting(
+        z.array(z.enum(['RS256', 'ES256', 'EdDSA', 'ML-DSA-65'])).default([]),
+        'The algorithms whose keys that service holds. The others are made and kept here.',
+      ),
     })
     .prefault({}),
   signOut: z

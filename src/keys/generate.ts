@@ -5,14 +5,15 @@ import type { SigningAlg } from './signing-key.ts';
 export interface GeneratedKey {
   kid: string;
   publicJwk: JWK;
-  privateJwk: JWK;
+  /** Absent where a signing service holds it. */
+  privateJwk?: JWK;
 }
 
 /**
  * A new key pair: RSA of 2048 bits, P-256 or Ed25519. RSA takes some hundred milliseconds, off the event loop. The key
  * id is the thumbprint (RFC 7638).
  */
-export async function generateSigningKey(alg: SigningAlg): Promise<GeneratedKey> {
+export async function generateSigningKey(alg: SigningAlg): Promise<Required<GeneratedKey>> {
   const pair = await generateKeyPair(alg, {
     extractable: true,
     ...(alg === 'RS256' && { modulusLength: 2_048 }),

@@ -7,18 +7,23 @@
  *
  * Elsewhere: swapping the provider when the keys change (oidc/), the sealing (platform/seal.ts).
  */
+import type { JWK } from 'jose';
+
 import type { Actor } from '../audit/events.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Queryable } from '../platform/database.ts';
+import { AppError } from '../platform/errors.ts';
 import type { Sealer } from '../platform/seal.ts';
 import { bumpVersion } from '../platform/version-watch.ts';
 import { addNextCookieKey, insertMissingCookieKeys, listCookieKeys, orderCookieKeys } from './cookie-keys.ts';
 import { type EndedTokens, tokensSignedBy } from './ended-tokens.ts';
-import { generateSigningKey } from './generate.ts';
+import type { ExternalSigner } from './external.ts';
+import { type GeneratedKey, generateSigningKey } from './generate.ts';
 import { after, stateAt, type RotationTimes } from './keyset.ts';
 import { presentKey, recordKey, retireKey, rotateKey } from './rotation.ts';
 import { areCookieKeysDue, dueForRotation, type RotationSchedule } from './schedule.ts';
 import { DEFAULT_SIGNING_ALGS, type SigningAlg, type SigningKey } from './signing-key.ts';
+import { signJwt } from './sign.ts';
 import { erasePrivateParts, insertKey, listKeys, lockKeys } from './store.ts';
 import { createKeyView, KEYS_VERSION, type Keyset } from './view.ts';
 
@@ -32,6 +37,14 @@ export interface KeyService {
   /** Loads the keys and begins to watch for changes. */
   start: () => Promise<void>;
   stop: () => Promise<void>;
+  /**
+   * Signs a JWT with the key of that algorithm that signs now.
+   *
+   * @throws Error where there is none; AppError 503 `signing_unavailable`
+   */
+  signJwt: (jwt: { typ: string; alg: string; claims: object }) => Promise<string>;
+  /** For keys whose private part is with the signing service. @throws AppError 503 `signing_unavailable` */
+  signExternally: (publicJwk: JWK, input: Uint8Array) => Promise<Uint8Array>;
   /** The keys of now. @throws Error before `start` */
   keyset: () => Keyset;
   /** At least two; the first signs, every one verifies. @throws Error before `start` */
@@ -76,6 +89,7 @@ export interface KeyService {
  * @param longestCookieSeconds how long the longest-lived signed cookie lasts
  * @param rotateAfterSeconds how long a key signs before `rotateDue` has the next one take over; 0: for ever
  * @param algorithms those that have keys; one that had a key before keeps it
+ * @param external holds the private keys of some algorithms; those that were made here before go on until rotated
  * @param onError told when the keys cannot be read; the last ones known stay in use
  */
 export function createKeyService({
@@ -87,6 +101,7 @@ export function createKeyService({
   longestCookieSeconds = longestTokenSeconds,
   rotateAfterSeconds = 0,
   algorithms = DEFAULT_SIGNING_ALGS,
+  external,
   pollIntervalMs = 1_000,
   onError = () => {},
 }: {
@@ -96,12 +111,18 @@ export function createKeyService({
   longestCookieSeconds?: number;
   rotateAfterSeconds?: number;
   algorithms?: readonly SigningAlg[];
+  external?: ExternalSigner | undefined;
   pollIntervalMs?: number;
   onError?: (error: Error) => void;
 } & RotationTimes): KeyService {
   const times: RotationTimes = { publishBeforeSigningSeconds, longestTokenSeconds };
   const schedule: RotationSchedule = { rotateAfterSeconds, publishBeforeSigningSeconds };
   const view = createKeyView({ db, clock, sealer, pollIntervalMs, onError });
+
+  const obtainKey = async (alg: SigningAlg): Promise<GeneratedKey> => {
+    if (!external?.algorithms.includes(alg)) return generateSigningKey(alg);
+    return external.newKey(alg, new Set((await listKeys(db)).map(({ kid }) => kid)));
+  };
 
   /** One change: made, recorded and announced in one transaction, one at a time among all processes. */
   const change = async <T>(work: (tx: Queryable) => Promise<T>): Promise<T> => {
@@ -129,12 +150,12 @@ export function createKeyService({
       if (wanted.length === 0 && cookieKeys.length >= 2) return;
       // Made before the lock is taken: who loses the race throws theirs away, and nobody waits for RSA.
       const generated = new Map(
-        await Promise.all(wanted.map(async (alg) => [alg, await generateSigningKey(alg)] as const)),
+        await Promise.all(wanted.map(async (alg) => [alg, await obtainKey(alg)] as const)),
       );
       await change(async (tx) => {
         const now = clock.now();
         for (const alg of await missingAlgs(tx, algorithms)) {
-          const key = generated.get(alg) ?? (await generateSigningKey(alg));
+          const key = generated.get(alg) ?? (await obtainKey(alg));
           await insertKey(tx, sealer, key, { alg, createdAt: now, activatesAt: now });
           const payload = { kid: key.kid, alg, state: 'current' };
           await recordKey({ tx, clock }, { type: 'key.created', payload }, SYSTEM);
@@ -146,6 +167,11 @@ export function createKeyService({
     start: view.start,
     stop: view.stop,
     keyset: view.keyset,
+    signJwt: (jwt) => signJwt(view.keyset(), external, jwt),
+    signExternally: async (publicJwk, input) => {
+      if (!external) throw new Error('no signing service is configured (keys.externalUrl)');
+      return external.sign(publicJwk, input);
+    },
     cookieKeys: view.cookieKeys,
     onChange: view.onChange,
     list: async () => (await listKeys(db)).map((key) => presentKey(key, clock.now())),
@@ -153,7 +179,7 @@ export function createKeyService({
     rotate: async ({ alg: only, immediately = false }, by) => {
       const algs = only === undefined ? algorithms : [only];
       const generated = await Promise.all(
-        algs.map(async (alg) => ({ alg, generated: await generateSigningKey(alg) })),
+        algs.map(async (alg) => ({ alg, generated: await obtainKey(alg) })),
       );
       return change(async (tx) => {
         const rotated: SigningKey[] = [];
@@ -170,7 +196,7 @@ export function createKeyService({
     withdraw: async (kid, by) => {
       const { alg } = (await listKeys(db)).find((key) => key.kid === kid) ?? {};
       // Made before the lock is taken, and thrown away where a next key waits already.
-      const spare = alg && (await generateSigningKey(alg));
+      const spare = alg && (await obtainKey(alg).catch(undefinedWhereNoneIsOffered));
       return change(async (tx) => {
         const now = clock.now();
         const keys = await listKeys(tx);
@@ -192,9 +218,11 @@ export function createKeyService({
       const due = dueForRotation(await listKeys(db), clock.now(), schedule);
       const areCookiesDue = areCookieKeysDue(await listCookieKeys(db), clock.now(), schedule);
       if (due.length === 0 && !areCookiesDue) return [];
-      const generated = await Promise.all(
-        due.map(async (alg) => ({ alg, generated: await generateSigningKey(alg) })),
+      const obtained = await Promise.allSettled(
+        due.map(async (alg) => ({ alg, generated: await obtainKey(alg) })),
       );
+      for (const one of obtained) if (one.status === 'rejected') onError(one.reason as Error);
+      const generated = obtained.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
       return change(async (tx) => {
         const now = clock.now();
         const stillDue = new Set(dueForRotation(await listKeys(tx), now, schedule));
@@ -210,6 +238,11 @@ export function createKeyService({
 
     rotateCookieKeys: (by) => change((tx) => addCookieKey(tx, by)),
   };
+}
+
+function undefinedWhereNoneIsOffered(error: unknown): undefined {
+  if (error instanceof AppError && error.code === 'no_new_external_key') return undefined;
+  throw error;
 }
 
 /** The algorithms without a key that goes on signing. */

@@ -14,6 +14,8 @@ export interface StoredKey extends KeyTimes {
   /** Absent when the key has left the JWKS for good. */
   privateJwkSealed?: string;
   createdAt: Date;
+  /** A signing service holds the private part. */
+  isExternal: boolean;
 }
 
 interface KeyRow {
@@ -25,6 +27,7 @@ interface KeyRow {
   activates_at: Date;
   retires_at: Date | null;
   removes_at: Date | null;
+  is_external: boolean;
 }
 
 /** Makes whoever changes keys wait for whoever is at it; ends with the transaction. */
@@ -44,7 +47,7 @@ export async function listKeys(db: Queryable): Promise<StoredKey[]> {
 export async function listLiveKeys(db: Queryable, now: Date): Promise<StoredKey[]> {
   const { rows } = await db.query<KeyRow>(
     `select * from signing_keys
-     where (removes_at is null or removes_at > $1) and private_jwk_sealed is not null
+     where (removes_at is null or removes_at > $1) and (private_jwk_sealed is not null or is_external)
      order by created_at desc, activates_at desc, kid`,
     [now],
   );
@@ -58,15 +61,16 @@ export async function insertKey(
   { alg, createdAt, activatesAt }: { alg: SigningAlg; createdAt: Date; activatesAt: Date },
 ): Promise<void> {
   await tx.query(
-    `insert into signing_keys (kid, alg, public_jwk, private_jwk_sealed, created_at, activates_at)
-     values ($1, $2, $3, $4, $5, $6)`,
+    `insert into signing_keys (kid, alg, public_jwk, private_jwk_sealed, created_at, activates_at, is_external)
+     values ($1, $2, $3, $4, $5, $6, $7)`,
     [
       kid,
       alg,
       publicJwk,
-      sealer.seal(JSON.stringify(privateJwk), sealContextOf(kid)),
+      privateJwk ? sealer.seal(JSON.stringify(privateJwk), sealContextOf(kid)) : null,
       createdAt,
       activatesAt,
+      privateJwk === undefined,
     ],
   );
 }
@@ -119,6 +123,7 @@ function toStoredKey(row: KeyRow): StoredKey {
     alg: row.alg,
     publicJwk: row.public_jwk,
     createdAt: row.created_at,
+    isExternal: row.is_external,
     activatesAt: row.activates_at,
     ...(row.private_jwk_sealed !== null && { privateJwkSealed: row.private_jwk_sealed }),
     ...(row.retires_at !== null && { retiresAt: row.retires_at }),

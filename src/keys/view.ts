@@ -12,7 +12,7 @@ import { listLiveKeys, openPrivateJwk, type StoredKey } from './store.ts';
 /** The name under which changes of keys are announced (platform/version-watch.ts). */
 export const KEYS_VERSION = 'keys';
 
-/** The keys of a moment, with their private parts: for the provider alone. */
+/** The keys of a moment, with their private parts where those are here: for the provider alone. */
 export interface Keyset {
   /** One for each algorithm. */
   signing: readonly JWK[];
@@ -63,7 +63,12 @@ export function createKeyView({
     isLoadDue = true;
     const [signing, cookie] = await Promise.all([listLiveKeys(db, clock.now()), listCookieKeys(db)]);
     const known = privateJwks;
-    privateJwks = new Map(signing.map((key) => [key.kid, known.get(key.kid) ?? openPrivateJwk(sealer, key)]));
+    privateJwks = new Map(
+      signing.map((key) => [
+        key.kid,
+        known.get(key.kid) ?? (key.isExternal ? key.publicJwk : openPrivateJwk(sealer, key)),
+      ]),
+    );
     cookieSecrets = new Map(cookie.map((key) => [key.id, openCookieKey(sealer, key)]));
     signingKeys = signing;
     cookieKeys = cookie;

@@ -40,6 +40,7 @@ export interface ConfigurationInput {
   jwks: NonNullable<Configuration['jwks']>;
   /** Those that have a key. No HS*: secrets are stored hashed. */
   signingAlgs: readonly SigningAlg[];
+  hasExternalKeys: boolean;
   cookieKeys: string[];
   adapter: (name: string) => Adapter;
   policy: NonNullable<NonNullable<Configuration['interactions']>['policy']>;
@@ -186,6 +187,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
 
     features: {
       devInteractions: { enabled: false },
+      ...(input.hasExternalKeys ? { externalSigningSupport: { enabled: true, ack: 'experimental-01' } } : {}),
       clientCredentials: { enabled: true },
       introspection: {
         enabled: true,

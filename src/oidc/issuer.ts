@@ -9,6 +9,7 @@ import type { FactorService } from '../accounts/factors.ts';
 import type { ApiService } from '../apis/service.ts';
 import type { RevocationList } from '../audit/revocations.ts';
 import type { ClientService } from '../clients/service.ts';
+import { isPublicOnly } from '../keys/external.ts';
 import type { KeyService } from '../keys/service.ts';
 import type { SigningAlg } from '../keys/signing-key.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -26,6 +27,7 @@ import {
   type ProviderPages,
 } from './configuration.ts';
 import { createEventRecorder } from './events.ts';
+import { toRemoteKey } from './external-key.ts';
 import { createFindAccount, type ProviderAccount } from './find-account.ts';
 import { createLoadExistingGrant } from './grants.ts';
 import { createInteractions, type Interactions } from './interactions.ts';
@@ -143,7 +145,10 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         resources,
         structuredTokens,
         mayIntrospect,
-        jwks,
+        jwks: {
+          keys: jwks.keys.map((jwk) => (isPublicOnly(jwk) ? toRemoteKey(jwk, keys.signExternally) : jwk)),
+        },
+        hasExternalKeys: jwks.keys.some(isPublicOnly),
         signingAlgs: signing.map(({ alg }) => alg as SigningAlg),
         fetch: dependencies.outgoing.fetch,
         cookieKeys: keys.cookieKeys(),

@@ -68,6 +68,12 @@ describe('every setting', () => {
 
   it('that holds a secret or a connection URL says so', () => {
     const marked = settings.filter(({ secrecy }) => secrecy !== undefined).map(({ path }) => path);
-    expect(marked).toEqual(['database.url', 'redis.url', 'secretKey', 'previousSecretKeys']);
+    expect(marked).toEqual([
+      'database.url',
+      'redis.url',
+      'secretKey',
+      'previousSecretKeys',
+      'keys.externalToken',
+    ]);
   });
 });

@@ -8,7 +8,7 @@ import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
 
 import type { AuditEvent, Issued } from '../audit/events.ts';
 import { currentUnitOfWork } from '../audit/unit-of-work.ts';
-import type { Clock } from '../platform/clock.ts';
+import { type Clock, epochSeconds } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { HonestRetry } from './errors.ts';
 import { presentedToken } from './structured-tokens.ts';
@@ -105,18 +105,25 @@ interface TokenAnswer {
   scope?: string;
 }
 
-function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant }: EventSettings): void {
+function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }: EventSettings): void {
   const unit = currentUnitOfWork();
   const { entities, params } = ctx.oidc;
   const answer = ctx.body as TokenAnswer;
   const grantType = String(params?.['grant_type']);
-  const expiryOf = (token: object | undefined): { expires_at?: string } => {
-    const exp = token && 'exp' in token ? Number(token.exp) : undefined;
-    return exp ? { expires_at: new Date(exp * 1000).toISOString() } : {};
+  // The library writes `exp` into what it stores and signs, not always into the object: there its life is known.
+  const expiryOf = (token: { exp?: unknown; expiration?: unknown } | undefined): { expires_at?: string } => {
+    const exp = Number(token?.exp ?? epochSeconds(clock) + Number(token?.expiration));
+    return Number.isFinite(exp) ? { expires_at: new Date(exp * 1000).toISOString() } : {};
   };
   const issued: Issued[] = [];
   const issue = (kind: Issued['kind'], value: string | undefined, token?: object): void => {
-    if (value) issued.push({ kind, fingerprint: fingerprint(value), ...expiryOf(token), ...kidOf(value) });
+    if (value)
+      issued.push({
+        kind,
+        fingerprint: fingerprint(value),
+        ...expiryOf(token as { exp?: unknown; expiration?: unknown } | undefined),
+        ...kidOf(value),
+      });
   };
   issue('access_token', answer.access_token, entities.AccessToken ?? entities.ClientCredentials);
   issue('refresh_token', answer.refresh_token, entities.RefreshToken);

@@ -143,10 +143,10 @@ describe('a session', () => {
     expect(visited.isAway).toBe(true);
     expect(sessionOf(person)).toMatch(/^[\w-]{43}$/);
     expect(sessionOf(person)).not.toBe(before.get('gatehouse-session;/')?.value);
-    // The old name stays good for requests under way, a few seconds, with what it was worth before.
+    // The old name stays good for requests under way, two minutes at most, with what it was worth before.
     const prepared = createPerson(server.issuer);
     for (const [key, cookie] of before) prepared.cookies.set(key, cookie);
-    skewMs = 60_000;
+    skewMs = 180_000;
     const page = await prepared.open(authorizationRequest(server, application).url);
     skewMs = 0;
     expect(page.html).toContain('name="password"');

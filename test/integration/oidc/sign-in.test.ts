@@ -37,6 +37,26 @@ describe.each<StoreKind>(['postgres', 'redis'])('signing in, with sessions in %s
     expect(tokens.refresh_token).toMatch(/^rt_/);
   });
 
+  it('records what was issued by its fingerprint, and until when it lives', async () => {
+    const { tokens, application } = await signedIn(server);
+    const { events } = await server.subjects.audit.list({
+      types: ['token.issued'],
+      clientId: application.clientId,
+    });
+    const issued = events.at(-1)?.payload['issued'] as {
+      kind: string;
+      fingerprint: string;
+      expires_at: string;
+    }[];
+    const { fingerprint } = server.subjects.audit;
+    expect(issued.map(({ kind, fingerprint: recorded }) => [kind, recorded])).toEqual([
+      ['access_token', fingerprint(tokens.access_token)],
+      ['refresh_token', fingerprint(tokens.refresh_token ?? '')],
+      ['id_token', fingerprint(tokens.id_token ?? '')],
+    ]);
+    for (const { expires_at: expiresAt } of issued) expect(Date.parse(expiresAt)).toBeGreaterThan(Date.now());
+  });
+
   it('asks no question at the second application', async () => {
     const { person } = await signedIn(server);
     const second = await registerApplication(server);

@@ -73,6 +73,13 @@ const CLEARABLE = {
   'sign-out-ends-offline': 'endsOfflineGrants',
 } as const;
 
+const LISTS: ReadonlySet<string> = new Set([
+  'postLogoutRedirectUris',
+  'scopes',
+  'contacts',
+  'allowedOrigins',
+]);
+
 export const CLEARABLE_NAMES = Object.keys(CLEARABLE);
 
 /** @param isUpdate whether what was switched on before can be switched off */
@@ -194,10 +201,7 @@ export function readClearing(
       }
       const property = CLEARABLE[name];
       if (property === 'rolesClaim') return [property, { name: rolesClaim.name }];
-      return [
-        property,
-        property.endsWith('s') && property !== 'jwks' && !property.endsWith('Seconds') ? [] : null,
-      ];
+      return [property, LISTS.has(property) ? [] : null];
     }),
   );
 }

@@ -4,7 +4,6 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { ROTATION_GRACE_SECONDS } from '../../src/oidc/store/port.ts';
 import {
   authorizationRequest,
   authorize,

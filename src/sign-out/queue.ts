@@ -88,12 +88,6 @@ export async function putOff(db: Database, clientId: string, until: Date): Promi
   );
 }
 
-/** How many applications are yet to be told. */
-export async function countWaiting(db: Database): Promise<number> {
-  const { rows } = await db.query<{ count: number }>('select count(*)::int as count from logout_notices');
-  return rows[0]?.count ?? 0;
-}
-
 function eventOf(notice: LeasedNotice, outcome: Outcome): AuditEvent {
   const attempt = notice.attempts + 1;
   const of = {

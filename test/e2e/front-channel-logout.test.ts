@@ -44,7 +44,7 @@ afterEach(async () => {
   await Promise.all([ledger.close(), atlas.close()]);
 });
 
-function register(name: string, receiver: LogoutReceiver, isSessionNamed = true): Promise<Application> {
+function registerApp(name: string, receiver: LogoutReceiver, isSessionNamed = true): Promise<Application> {
   return registerApplication(server, {
     name,
     redirectUris: [`${receiver.origin}/callback`],
@@ -83,7 +83,10 @@ function logoutUrl(application: Application, receiver: LogoutReceiver): string {
 const asObject = (query: URLSearchParams | undefined) => Object.fromEntries(query ?? []);
 
 it('loads the page of every application with issuer and session, on a page that anybody can use', async () => {
-  const [first, second] = await Promise.all([register('Ledger', ledger), register('Atlas', atlas, false)]);
+  const [first, second] = await Promise.all([
+    registerApp('Ledger', ledger),
+    registerApp('Atlas', atlas, false),
+  ]);
   const sid = await signIn(first, await registerPerson(server));
   expect(sid).toEqual(expect.any(String));
   expect(await signIn(second)).toBeUndefined();
@@ -114,7 +117,7 @@ it('loads the page of every application with issuer and session, on a page that 
 }, 60_000);
 
 it('goes on by itself, and asks nobody who is not concerned', async () => {
-  const [first, second] = await Promise.all([register('Ledger', ledger), register('Atlas', atlas)]);
+  const [first, second] = await Promise.all([registerApp('Ledger', ledger), registerApp('Atlas', atlas)]);
   await signIn(first, await registerPerson(server));
   await signIn(second);
 
@@ -131,7 +134,7 @@ it('goes on by itself, and asks nobody who is not concerned', async () => {
 }, 60_000);
 
 it('gives no other page the right to load frames', async () => {
-  const application = await register('Ledger', ledger);
+  const application = await registerApp('Ledger', ledger);
   const response = await page.goto(logoutUrl(application, ledger));
   expect(await response?.headerValue('content-security-policy')).not.toContain('frame-src');
 });

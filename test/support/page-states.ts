@@ -186,10 +186,6 @@ export const pageStates: readonly PageState[] = [
   { name: 'signed-out', html: (r) => r.signedOut({ client }) },
   { name: 'signed-out-alone', html: (r) => r.signedOut({}) },
   {
-    name: 'signed-out-onward',
-    html: (r) => r.signedOut({ onward: { url: client.url, clientName: client.name, frames: [] } }),
-  },
-  {
     name: 'error',
     html: (r) =>
       r.error({

@@ -14,9 +14,15 @@ afterAll(() => cli.stop());
 
 it('a client is told of sign-outs as the options say, and an update changes what it names and no more', async () => {
   const created = await cli.run([
-    ...['clients', 'create', '--name', 'Wiki', '--client-id', 'wiki', '--json'],
-    ...['--redirect-uri', 'https://wiki.example/cb', '--backchannel-logout-uri', 'https://wiki.example/bye'],
-    ...['--no-backchannel-logout-session', '--frontchannel-logout-uri', 'https://wiki.example/frame'],
+    'clients',
+    'create',
+    '--json',
+    '--name=Wiki',
+    '--client-id=wiki',
+    '--redirect-uri=https://wiki.example/cb',
+    '--backchannel-logout-uri=https://wiki.example/bye',
+    '--no-backchannel-logout-session',
+    '--frontchannel-logout-uri=https://wiki.example/frame',
     '--sign-out-ends-offline',
   ]);
   expect([created.code, created.stderr]).toEqual([0, '']);
@@ -50,8 +56,12 @@ it('a client is told of sign-outs as the options say, and an update changes what
 
 it('refuses a page of another origin', async () => {
   const { code, error } = await cli.run([
-    ...['clients', 'create', '--name', 'Wiki', '--redirect-uri', 'https://wiki.example/cb', '--json'],
-    ...['--frontchannel-logout-uri', 'https://other.example/frame'],
+    'clients',
+    'create',
+    '--json',
+    '--name=Wiki',
+    '--redirect-uri=https://wiki.example/cb',
+    '--frontchannel-logout-uri=https://other.example/frame',
   ]);
   expect([code, error().error]).toEqual([1, 'invalid_client']);
 });

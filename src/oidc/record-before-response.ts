@@ -46,13 +46,13 @@ type Middleware = (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promis
 export function recordBeforeResponse(keeping: RecordKeeping): Middleware {
   return async (ctx, next) => {
     await keeping.undoNow();
-    await next();
+    const thrown = await faultOf(ctx, next);
     // Not one of the protocol's endpoints: whoever answered it keeps the record.
-    if ((ctx as { oidc?: unknown }).oidc === undefined) return undefined;
+    if (!isProtocol(ctx)) return undefined;
     const unit = currentUnitOfWork();
     if (!unit) throw new Error('the protocol endpoints need a unit of work around them');
 
-    const failure = keeping.events.failureOf(ctx);
+    const failure = thrown ?? keeping.events.failureOf(ctx);
     if (isUnavailable(failure)) {
       // What this request spent before it failed is not spent: the client that tries again succeeds.
       await unit.rollback();
@@ -73,6 +73,25 @@ export function recordBeforeResponse(keeping: RecordKeeping): Middleware {
     if (frames.length > 0 && ctx.status === 303) await loadFrames(ctx, frames, keeping);
     return undefined;
   };
+}
+
+/**
+ * The library turns what goes wrong into an answer, but for the session that it saves once more behind that answer.
+ *
+ * @throws whatever else the doors behind us throw
+ */
+async function faultOf(ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<unknown> {
+  try {
+    await next();
+    return undefined;
+  } catch (error) {
+    if (isProtocol(ctx) && isUnavailable(error)) return error;
+    throw error;
+  }
+}
+
+function isProtocol(ctx: KoaContextWithOIDC): boolean {
+  return (ctx as { oidc?: unknown }).oidc !== undefined;
 }
 
 /** @returns undefined where what it needs is away, and the answer is withheld */

@@ -22,7 +22,7 @@ export type Outage = 'frozen' | 'stopped' | 'crashed';
 const COMMIT_TIMEOUT_MS = 1_500;
 /** What a busy machine may add to a time that we promise. */
 const NOISE_MS = 2_500;
-const RESUMES_WITHIN_MS = 30_000;
+const WORKS_WITHIN_MS = 45_000;
 
 /**
  * @param part what goes away; `crashed` is PostgreSQL's immediate stop
@@ -49,7 +49,7 @@ export async function liveThrough({
   try {
     const server = await deployment.startServer();
     load = await startLoad({ server: deployment, clients });
-    await delay(1_500);
+    await worksFor(load, 'before anything went away');
     const before = { ...load.done };
     const visitor = await atThePassword(deployment);
     const returning = await signedInBefore(deployment);
@@ -64,7 +64,7 @@ export async function liveThrough({
     const backAt = Date.now();
     await bringBack();
 
-    const resumedInMs = await resumed(load);
+    const resumedInMs = await worksFor(load, 'after the return');
     expect(codeOf(await visitor.submit())).toMatch(/./);
     expect(codeOf(await returning.open())).toMatch(/./);
     await load.finish();
@@ -75,7 +75,6 @@ export async function liveThrough({
     expectPromptness(load.noted);
     expect(load.surprises).toEqual([]);
     expect(load.refusedCodes).toEqual([]);
-    for (const count of Object.values(before)) expect(count).toBeGreaterThan(0);
     expect(server.child.exitCode).toBeNull();
     await expectEvidence(load, deployment);
   } finally {
@@ -124,15 +123,15 @@ async function expectNotReady(issuer: string): Promise<void> {
   expect({ ready: ready.status, live: live.status }).toEqual({ ready: 503, live: 200 });
 }
 
-/** Waits until everything works again, by itself. @returns after how long */
-async function resumed({ done, surprises }: Load): Promise<number> {
+/** Waits until everything has worked twice, by itself. @returns after how long */
+async function worksFor({ done, surprises }: Load, when: string): Promise<number> {
   const start = performance.now();
   const before = { ...done };
   const isBack = (): boolean =>
     Object.entries(done).every(([operation, count]) => count > before[operation as keyof typeof before] + 1);
   while (!isBack()) {
-    if (performance.now() - start > RESUMES_WITHIN_MS)
-      throw new Error(`not resumed: ${JSON.stringify({ before, done, surprises })}`);
+    if (performance.now() - start > WORKS_WITHIN_MS)
+      throw new Error(`something does not work ${when}: ${JSON.stringify({ before, done, surprises })}`);
     await delay(50);
   }
   return performance.now() - start;

@@ -48,8 +48,7 @@ export function createLogoutNotices(options: LogoutNoticesOptions): LogoutNotice
   const attempt = async (notice: LeasedNotice): Promise<Attempted> => {
     const client = await findClient(notice.clientId);
     const address = client?.backchannelLogoutUri;
-    if (!client || address === undefined)
-      return { kind: 'failed', reason: 'the client has no address for it' };
+    if (!client || address === undefined) return { kind: 'nobody' };
     try {
       const token = await createLogoutToken({
         issuer: options.issuer,

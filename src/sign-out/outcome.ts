@@ -9,7 +9,11 @@ export type Outcome =
 const FIRST_PAUSE_SECONDS = 2;
 const LONGEST_PAUSE_SECONDS = 3_600;
 
-export type Attempted = { kind: 'answered'; status: number } | { kind: 'failed'; reason: string };
+export type Attempted =
+  | { kind: 'answered'; status: number }
+  | { kind: 'failed'; reason: string }
+  /** The client was deleted, or wants no notices any more. */
+  | { kind: 'nobody' };
 
 /**
  * 200 and 204 are success, 400 is final, everything else passes by itself or is mended: tried again.
@@ -22,6 +26,7 @@ export function judgeAttempt(
   attempted: Attempted,
   { attempts, now, givesUpAt, spread }: { attempts: number; now: Date; givesUpAt: Date; spread: number },
 ): Outcome {
+  if (attempted.kind === 'nobody') return { kind: 'given_up', reason: 'the client has no address for it' };
   if (attempted.kind === 'answered') {
     const { status } = attempted;
     if (status === 200 || status === 204) return { kind: 'delivered', status };

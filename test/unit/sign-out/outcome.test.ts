@@ -37,6 +37,10 @@ describe('what an application answers', () => {
   });
 });
 
+it('a client that is gone is given up at once', () => {
+  expect(judged({ kind: 'nobody' })).toMatchObject({ kind: 'given_up' });
+});
+
 describe('the pauses', () => {
   it.each([
     [1, 2],

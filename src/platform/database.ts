@@ -66,7 +66,11 @@ export function createDatabase({
   const pool = new pg.Pool({ ...settings, max: maxConnections, statement_timeout: statementTimeoutMs });
   const open = new Set<pg.PoolClient>();
   pool.on('error', onError);
-  pool.on('connect', (client) => open.add(client));
+  pool.on('connect', (client) => {
+    open.add(client);
+    // The pool listens to idle ones only: one that breaks between two statements of a transaction would end the process.
+    client.on('error', onError);
+  });
   pool.on('remove', (client) => open.delete(client));
   const dropAll = (): void => {
     for (const client of open) dropConnection(client);

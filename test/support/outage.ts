@@ -12,6 +12,7 @@ import {
 } from './application.ts';
 import { createDeployment, type Deployment } from './deployment.ts';
 import { gatherEvidence } from './evidence.ts';
+import type { GatehouseProcess } from './gatehouse-process.ts';
 import type { StoreKind } from './gatehouse.ts';
 import { startLoad, type Load, type Noted } from './load.ts';
 import { createPerson, type Visited } from './person.ts';
@@ -46,8 +47,9 @@ export async function liveThrough({
     env: { GATEHOUSE_AUDIT_COMMIT_TIMEOUT_MS: String(COMMIT_TIMEOUT_MS) },
   });
   let load: Load | undefined;
+  let server: GatehouseProcess | undefined;
   try {
-    const server = await deployment.startServer();
+    server = await deployment.startServer();
     load = await startLoad({ server: deployment, clients });
     await worksFor(load, 'before anything went away');
     const before = { ...load.done };
@@ -77,6 +79,10 @@ export async function liveThrough({
     expect(load.refusedCodes).toEqual([]);
     expect(server.child.exitCode).toBeNull();
     await expectEvidence(load, deployment);
+  } catch (error) {
+    if (server?.child.exitCode !== null)
+      throw new Error(`the server ended:\n${server?.output().slice(-4_000)}`, { cause: error });
+    throw error;
   } finally {
     load?.abandon();
     await deployment.stop();

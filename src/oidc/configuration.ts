@@ -93,7 +93,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       frontchannel_logout_session_supported: true,
     },
     findAccount: input.findAccount,
-    loadExistingGrant: input.loadExistingGrant as NonNullable<Configuration['loadExistingGrant']>,
+    loadExistingGrant: input.loadExistingGrant,
     interactions: { policy: input.policy, url: (_ctx, interaction) => interactionPath(path, interaction) },
     renderError: input.pages.renderError,
 

@@ -121,7 +121,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
       issued.push({
         kind,
         fingerprint: fingerprint(value),
-        ...expiryOf(token as { exp?: unknown; expiration?: unknown } | undefined),
+        ...expiryOf(token),
         ...kidOf(value),
       });
   };

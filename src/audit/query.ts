@@ -13,6 +13,7 @@ export interface AuditFilter {
   /** What happened to the account, and what it did. */
   accountId?: string | undefined;
   clientId?: string | undefined;
+  /** Whole, or the eight characters of it that a page shows as `7F3C-92AD`. */
   requestId?: string | undefined;
   outcome?: AuditOutcome | undefined;
 }
@@ -130,7 +131,12 @@ function toConditions(filter: AuditFilter): { conditions: string[]; values: unkn
     (place) => `(account_id = ${place}::uuid or (actor_kind = 'account' and actor_id = ${place}::text))`,
   );
   add(filter.clientId, (place) => `client_id = ${place}::text`);
-  add(filter.requestId, (place) => `request_id = ${place}::text`);
+  // A page shows the end of the id, in groups (http/views/wording.ts): whoever is told that finds the request.
+  add(filter.requestId, (place) =>
+    isReference(filter.requestId)
+      ? `right(replace(lower(request_id), '-', ''), 8) = replace(lower(${place}::text), '-', '')`
+      : `request_id = ${place}::text`,
+  );
   add(filter.outcome, (place) => `outcome = ${place}::text`);
   return { conditions, values };
 }
@@ -167,4 +173,8 @@ function parseCursor(cursor: string): { at: string; id: string } {
   if (!/^\d{4,6}-\d\d-\d\dT[\d:.]+Z$/.test(at) || !UUID.test(id))
     throw new AppError('invalid_filter', 400, 'The cursor is not one that this log gave.');
   return { at, id };
+}
+
+function isReference(requestId: string | undefined): boolean {
+  return requestId !== undefined && /^[0-9a-z]{4}-?[0-9a-z]{4}$/i.test(requestId);
 }

@@ -32,8 +32,8 @@ export interface VerifyResult {
 export interface VerifyOptions {
   onProgress?: ((progress: { seq: number; of: number }) => void) | undefined;
   checkpoints?: readonly Checkpoint[] | undefined;
-  /** Without it, the checkpoints' signatures are not looked at. */
-  checkpointKey?: Buffer | undefined;
+  /** Any of them may have signed. Without them, the checkpoints' signatures are not looked at. */
+  checkpointKeys?: readonly Buffer[] | undefined;
 }
 
 interface VerifyRow extends ChainedColumns {
@@ -53,7 +53,7 @@ interface Walk {
 
 export async function verifyChain(
   db: Queryable,
-  { onProgress, checkpoints = [], checkpointKey }: VerifyOptions = {},
+  { onProgress, checkpoints = [], checkpointKeys }: VerifyOptions = {},
 ): Promise<VerifyResult> {
   const state = await readState(db);
   const walk: Walk = { seq: 0, hash: GENESIS_HASH, rows: 0, erased: 0 };
@@ -67,7 +67,9 @@ export async function verifyChain(
     checkpoints: checkpoints.length,
   });
 
-  const forged = checkpointKey && checkpoints.find((checkpoint) => !isGenuine(checkpointKey, checkpoint));
+  const forged =
+    checkpointKeys &&
+    checkpoints.find((checkpoint) => !checkpointKeys.some((key) => isGenuine(key, checkpoint)));
   if (forged)
     return result({
       kind: 'checkpoint',

@@ -74,7 +74,7 @@ function addFilter(command: Command): Command {
     .option('--type <type...>', 'of these types, or their first word: token.issued, sign_in')
     .option('--account <user>', 'what happened to an account and what it did; by e-mail address, name or id')
     .option('--client <client-id>', 'about a client')
-    .option('--request <id>', 'of one request, by its X-Request-Id')
+    .option('--request <id>', 'of one request, by its X-Request-Id or the eight characters that a page shows')
     .addOption(new Option('--outcome <outcome>', 'only these').choices(['success', 'failure']));
 }
 
@@ -115,7 +115,7 @@ async function verify({ checkpoints: file, json }: { checkpoints?: string; json?
       await subjects.audit.link();
       const result = await subjects.audit.verify({
         checkpoints,
-        checkpointKey: sealer.deriveKey('audit-checkpoint'),
+        checkpointKeys: sealer.deriveKeys('audit-checkpoint'),
       });
       const { appendInTransaction } = await import('../audit/append.ts');
       await appendInTransaction(

@@ -15,6 +15,8 @@ export interface Sealer {
   knows: (keyId: string) => boolean;
   /** A 32-byte key for one purpose, derived from the current key (RFC 5869). */
   deriveKey: (purpose: string) => Buffer;
+  /** The same from every configured key, the current one first: for what an older key signed. */
+  deriveKeys: (purpose: string) => Buffer[];
 }
 
 export interface SealingKey {
@@ -38,7 +40,8 @@ export function createSealer(keys: readonly SealingKey[]): Sealer {
     currentKeyId: current.id,
     keyIdOf: (sealed) => parse(sealed).keyId,
     knows: (keyId) => byId.has(keyId),
-    deriveKey: (purpose) => Buffer.from(hkdfSync('sha256', current.key, '', `gatehouse ${purpose}`, 32)),
+    deriveKey: (purpose) => deriveFrom(current.key, purpose),
+    deriveKeys: (purpose) => keys.map(({ key }) => deriveFrom(key, purpose)),
     seal: (plaintext, context) => {
       const iv = randomBytes(12);
       const cipher = createCipheriv('aes-256-gcm', current.key, iv).setAAD(Buffer.from(context));
@@ -60,4 +63,8 @@ function parse(sealed: string): { keyId: string; iv: Buffer; body: Buffer } {
   const [version, keyId, iv, body, ...rest] = sealed.split('.');
   if (version !== 'v1' || !keyId || !iv || !body || rest.length > 0) throw new Error('not a sealed value');
   return { keyId, iv: Buffer.from(iv, 'base64url'), body: Buffer.from(body, 'base64url') };
+}
+
+function deriveFrom(key: Buffer, purpose: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', key, '', `gatehouse ${purpose}`, 32));
 }

@@ -18,7 +18,7 @@ import { createPerson, type Person, type Visited } from './person.ts';
 
 type Subjects = Pick<TestServer, 'subjects'>;
 
-export const PERMISSIONS = [
+const PERMISSIONS = [
   { name: 'read', description: 'See your invoices' },
   { name: 'write', description: 'Change your invoices' },
   { name: 'audit', description: 'See who did what' },

@@ -242,7 +242,7 @@ describe('checkpoints', () => {
   it('agree with a chain that nobody touched', async () => {
     const checkpoints = await checkpointTwice();
     expect(checkpoints.map(({ seq }) => seq)).toEqual([3, 5]);
-    expect(await log.verify({ checkpoints, checkpointKey: key })).toMatchObject({
+    expect(await log.verify({ checkpoints, checkpointKeys: [Buffer.alloc(32, 9), key] })).toMatchObject({
       isWhole: true,
       checkpoints: 2,
     });
@@ -269,7 +269,9 @@ describe('checkpoints', () => {
   it('are refused when somebody else made them', async () => {
     const [first] = await checkpointTwice();
     const forged = { ...first!, hash: 'x' };
-    expect((await log.verify({ checkpoints: [forged], checkpointKey: key })).problem).toMatchObject({
+    expect(
+      (await log.verify({ checkpoints: [forged], checkpointKeys: [Buffer.alloc(32, 9), key] })).problem,
+    ).toMatchObject({
       kind: 'checkpoint',
       seq: 3,
       message: expect.stringContaining('not signed'),

@@ -51,15 +51,17 @@ describe('help', () => {
     const program = createProgram({ isForMachines: false });
     const nouns = program.commands;
     const verbs = nouns.flatMap((noun) => noun.commands);
+    const deeper = verbs.flatMap((verb) => verb.commands);
     expect(nouns.length).toBeGreaterThanOrEqual(9);
     expect(verbs.length).toBeGreaterThanOrEqual(31);
-    for (const command of [...nouns, ...verbs]) {
+    for (const command of [...nouns, ...verbs, ...deeper]) {
       expect(command.description()).toMatch(/^[A-Z].*\S$/);
       for (const option of command.options) expect(option.description).not.toBe('');
     }
     // Whatever prints a result prints it for machines too.
     const silent = new Set(['start', 'docs']);
-    const mute = [...verbs, ...nouns.filter(({ commands }) => commands.length === 0)].filter(
+    const leaves = [...nouns, ...verbs, ...deeper].filter(({ commands }) => commands.length === 0);
+    const mute = leaves.filter(
       (command) => !silent.has(command.name()) && !command.options.some(({ long }) => long === '--json'),
     );
     expect(mute.map((command) => command.name())).toEqual([]);

@@ -152,14 +152,15 @@ describe('clients in memory', () => {
           return otherDb.query(text, values);
         },
       },
-      { staleAfterSeconds: 1, pollIntervalMs: 100 },
+      // Long enough for a busy machine to be late with a poll or two.
+      { staleAfterSeconds: 4, pollIntervalMs: 100 },
     );
     const { client } = await createClient(reader);
     await reader.find(client.clientId);
     isAway = true;
     expect((await reader.find(client.clientId))?.clientId).toBe(client.clientId);
     await expect(reader.find('unknown')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    await new Promise((resolve) => setTimeout(resolve, 4_200));
     await expect(reader.find(client.clientId)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     isAway = false;
     await millisecondsUntil(

@@ -17,7 +17,7 @@ export interface ExternalSigner {
   /**
    * A key of the service that is not in use yet.
    *
-   * @throws AppError 409 `no_new_external_key`, 503 `signing_unavailable`
+   * @throws AppError 409 `no_new_external_key`, 503 `signing_unavailable`, also where the key is none of that algorithm
    */
   newKey: (alg: SigningAlg, usedKids: ReadonlySet<string>) => Promise<GeneratedKey>;
   /** @throws AppError 503 `signing_unavailable`, also where the signature is not that of the key */
@@ -64,7 +64,9 @@ export function createExternalSigner({
     newKey: async (alg, usedKids) => {
       const { keys } = await ask(offeredKeys, '/keys');
       for (const offered of keys.filter((key) => key.alg === alg)) {
-        const publicJwk = await publicPart(offered as JWK, alg);
+        const publicJwk = await publicPart(offered as JWK, alg).catch((cause: unknown) => {
+          throw unavailable(cause);
+        });
         const { kid = '' } = publicJwk;
         if (!usedKids.has(kid)) return { kid, publicJwk };
       }
@@ -97,8 +99,31 @@ export function isPublicOnly(jwk: JWK): boolean {
 
 async function publicPart(offered: JWK, alg: SigningAlg): Promise<JWK> {
   // What was private in it, should the service say too much, does not come along.
-  const bare = createPublicKey({ key: offered, format: 'jwk' }).export({ format: 'jwk' }) as JWK;
+  const key = createPublicKey({ key: offered, format: 'jwk' });
+  if (!isFor(alg, key))
+    throw new Error(`${offered.kid ?? 'a key'} is offered for ${alg}, and is no such key`);
+  const bare = key.export({ format: 'jwk' }) as JWK;
   return { ...bare, kid: offered.kid ?? (await calculateJwkThumbprint(bare)), alg, use: 'sig' };
+}
+
+/** A key that does not fit would keep every provider from being built, and with it every server from starting. */
+function isFor(
+  alg: SigningAlg,
+  { asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject,
+): boolean {
+  switch (alg) {
+    case 'RS256':
+      // RFC 7518 §3.3
+      return type === 'rsa' && (details?.modulusLength ?? 0) >= 2048;
+    case 'ES256':
+      return type === 'ec' && details?.namedCurve === 'prime256v1';
+    case 'EdDSA':
+      return type === 'ed25519';
+    case 'ML-DSA-65':
+      return String(type) === 'ml-dsa-65';
+    default:
+      return alg satisfies never;
+  }
 }
 
 function isSignatureOf(publicJwk: JWK, input: Uint8Array, signature: Buffer): boolean {

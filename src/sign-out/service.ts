@@ -152,7 +152,7 @@ export function createSignOutService({
         const offline = await filterAsync(grants, isEnding);
         await revokeGrants(
           tx,
-          signedIn.filter(({ isOffline }) => !isOffline),
+          signedIn.filter(({ isBound }) => isBound),
           'signed out of the application',
         );
         const ended = await revokeGrants(tx, offline, 'signed out of the application');

@@ -7,7 +7,10 @@ export interface SignedIn {
   grantId?: string;
   /** The session's name there, for applications that are told it. */
   sid?: string;
+  /** Whether the grant holds `offline_access`, from whichever of its authorizations. */
   isOffline: boolean;
+  /** Whether one of them was without it, so that there are tokens bound to the session. */
+  isBound: boolean;
 }
 
 interface SignedInRow {
@@ -16,6 +19,7 @@ interface SignedInRow {
   grant_id: string | null;
   sid: string | null;
   is_offline: boolean;
+  is_bound: boolean;
 }
 
 /**
@@ -32,8 +36,12 @@ export async function findSignedIn(
   const { rows } = await db.query<SignedInRow>(
     `select distinct on (client_id, session_uid, grant_id)
             client_id, session_uid, grant_id, payload ->> 'sid' as sid,
-            coalesce('offline_access' = any (string_to_array(payload ->> 'scope', ' ')), false) as is_offline
+            bool_or(is_offline) over same_grant as is_offline,
+            bool_or(not is_offline) over same_grant as is_bound
        from audit_events a
+      cross join lateral (
+        select coalesce('offline_access' = any (string_to_array(payload ->> 'scope', ' ')), false) as is_offline
+      ) scope
       where account_id = $1 and at > $2 and type = 'authorization.succeeded' and outcome = 'success'
         and session_uid is not null and client_id is not null
         and ($3::bigint is null or seq < $3::bigint)
@@ -44,6 +52,7 @@ export async function findSignedIn(
              and (e.type = 'session.ended'
                or (e.type = 'session.application_ended' and e.client_id = a.client_id))
         )
+      window same_grant as (partition by client_id, session_uid, grant_id)
       order by client_id, session_uid, grant_id, a.at desc, a.seq desc nulls first`,
     [accountId, since, beforeSeq ?? null],
   );
@@ -55,6 +64,7 @@ function toSignedIn(row: SignedInRow): SignedIn {
     clientId: row.client_id,
     sessionUid: row.session_uid,
     isOffline: row.is_offline,
+    isBound: row.is_bound,
     ...(row.grant_id === null ? {} : { grantId: row.grant_id }),
     ...(row.sid === null ? {} : { sid: row.sid }),
   };

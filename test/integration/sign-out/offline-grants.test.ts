@@ -1,6 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { introspect, OPERATOR, refresh, signedIn } from '../../support/application.ts';
+import {
+  authorizationRequest,
+  authorize,
+  codeOf,
+  introspect,
+  OPERATOR,
+  redeem,
+  refresh,
+  signedIn,
+  type Tokens,
+} from '../../support/application.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startGatehouse, type StoreKind, type TestServer } from '../../support/gatehouse.ts';
 
@@ -29,6 +39,18 @@ const WAYS = {
     await server.subjects.signOut.application(credentials.account, application.clientId, OPERATOR);
   },
 };
+
+/** In the same browser, so without a question, and under the same grant. */
+async function signInAgain(
+  server: TestServer,
+  { person, application }: SignedInPerson,
+  scope = 'openid',
+): Promise<Tokens> {
+  const request = authorizationRequest(server, application, { scope });
+  const code = codeOf(await authorize(person, request));
+  const response = await redeem(server, application, { code, verifier: request.verifier });
+  return (await response.json()) as Tokens;
+}
 
 describe.each([
   { store: 'postgres', isConfigured: false },
@@ -80,6 +102,28 @@ describe.each([
           expect(refreshed.status).toBe(isEnded ? 400 : 200);
         },
       );
+    });
+
+    it.each(['an operator, of everything', 'an operator, of the session'] as const)(
+      'offline access ends by the policy also where the last sign-in was without it; signed out by %s',
+      async (way) => {
+        const signed = await signedIn(server, {}, 'openid offline_access');
+        await signInAgain(server, signed);
+        await WAYS[way](server, signed);
+        await server.subjects.revocations.refresh();
+        const refreshed = await refresh(server, signed.application, signed.tokens.refresh_token ?? '');
+        expect(refreshed.status).toBe(isConfigured ? 400 : 200);
+      },
+    );
+
+    it('what is bound to the session ends with the application, also beside offline access', async () => {
+      const signed = await signedIn(server, {}, 'openid');
+      await signInAgain(server, signed, 'openid offline_access');
+      await WAYS['an operator, of the application'](server, signed);
+      await server.subjects.revocations.refresh();
+      expect(await introspect(server, signed.application, signed.tokens.access_token)).toEqual({
+        active: false,
+      });
     });
 
     it('whoever was signed out everywhere has to sign in again, and can', async () => {

@@ -26,6 +26,7 @@ import {
 } from './definition.ts';
 import { checkImportedSecret, generateSecret, hashSecret, liveSecrets, verifySecret } from './secrets.ts';
 import {
+  apiExists,
   deleteClient,
   deleteExpiredSecrets,
   deleteSecret,
@@ -173,6 +174,7 @@ export function createClientService({
         checkImportedSecret(imported);
       }
       return change(async (tx) => {
+        await refuseApi(tx, clientId);
         await insertClient(tx, clientId, definition, now).catch((error: unknown) => {
           if (uniqueViolation(error) !== 'clients_pkey') throw error;
           throw new AppError('client_exists', 409, `There is a client ${clientId} already.`, {
@@ -328,6 +330,16 @@ export function createClientService({
 /** Whatever else was presented as one is no client's, and not worth a query. */
 function isClientId(value: string): boolean {
   return CLIENT_ID.test(value);
+}
+
+/** ID tokens for the client would carry the same `aud` as access tokens for the API. apis/ holds to the reverse. */
+async function refuseApi(tx: Queryable, clientId: string): Promise<void> {
+  if (!(await apiExists(tx, clientId))) return;
+  throw new AppError(
+    'invalid_client',
+    400,
+    `An API is called ${clientId}; the client needs an id of its own.`,
+  );
 }
 
 function notFound(clientId: string): never {

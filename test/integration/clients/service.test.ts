@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
+import { createApiService } from '../../../src/apis/service.ts';
 import type { Actor } from '../../../src/audit/events.ts';
 import { createClientService, type ClientService } from '../../../src/clients/service.ts';
 import type { Queryable } from '../../../src/platform/database.ts';
@@ -96,6 +97,16 @@ describe('registering a client', () => {
     expect(await eventsOf(database.db, 'legacy.wiki')).toMatchObject([
       { type: 'client.created', actor_id: 'ann', payload: { imported: true } },
     ]);
+  });
+
+  it('refuses the name of an API, whose tokens nobody shall take for its own', async () => {
+    const identifier = 'https://api.example/named';
+    await createApiService({ db: database.db, clock }).create({ identifier, name: 'Named' }, BY);
+    await expect(clients.create(clientInput({ clientId: identifier }), BY)).rejects.toMatchObject({
+      code: 'invalid_client',
+      status: 400,
+    });
+    await expect(clients.get(identifier)).rejects.toMatchObject({ code: 'client_not_found' });
   });
 
   it('refuses an id that is taken, and leaves the client there alone', async () => {

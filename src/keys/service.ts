@@ -22,7 +22,7 @@ import { type GeneratedKey, generateSigningKey } from './generate.ts';
 import { after, stateAt, type RotationTimes } from './keyset.ts';
 import { presentKey, recordKey, retireKey, rotateKey } from './rotation.ts';
 import { areCookieKeysDue, dueForRotation, type RotationSchedule } from './schedule.ts';
-import { DEFAULT_SIGNING_ALGS, type SigningAlg, type SigningKey } from './signing-key.ts';
+import { DEFAULT_SIGNING_ALGS, type KeyTimes, type SigningAlg, type SigningKey } from './signing-key.ts';
 import { signJwt } from './sign.ts';
 import { erasePrivateParts, insertKey, listKeys, lockKeys } from './store.ts';
 import { createKeyView, KEYS_VERSION, type Keyset } from './view.ts';
@@ -194,15 +194,14 @@ export function createKeyService({
       change((tx) => retireKey({ tx, clock, times }, { kid, withdrawNow }, by)),
 
     withdraw: async (kid, by) => {
-      const { alg } = (await listKeys(db)).find((key) => key.kid === kid) ?? {};
-      // Made before the lock is taken, and thrown away where a next key waits already.
+      // Made before the lock is taken, and asked for only where one is needed: a key that leaked must go also while the
+      // signing service is away.
+      const alg = algLeftAlone(await listKeys(db), kid, clock.now());
       const spare = alg && (await obtainKey(alg).catch(undefinedWhereNoneIsOffered));
       return change(async (tx) => {
         const now = clock.now();
         const keys = await listKeys(tx);
-        const key = keys.find((candidate) => candidate.kid === kid);
-        const isOnlyOne = !keys.some((other) => other.alg === alg && stateAt(other, now) === 'next');
-        if (key && alg && spare && stateAt(key, now) === 'current' && isOnlyOne) {
+        if (alg && spare && algLeftAlone(keys, kid, now) === alg) {
           const generated = { alg, immediately: true, generated: spare };
           await rotateKey({ tx, clock, sealer, times }, generated, by);
         }
@@ -238,6 +237,14 @@ export function createKeyService({
 
     rotateCookieKeys: (by) => change((tx) => addCookieKey(tx, by)),
   };
+}
+
+/** The algorithm that nothing would sign with any more if that key went. */
+function algLeftAlone(keys: readonly KeyTimes[], kid: string, now: Date): SigningAlg | undefined {
+  const key = keys.find((candidate) => candidate.kid === kid);
+  if (!key || stateAt(key, now) !== 'current') return undefined;
+  const hasNext = keys.some((other) => other.alg === key.alg && stateAt(other, now) === 'next');
+  return hasNext ? undefined : key.alg;
 }
 
 function undefinedWhereNoneIsOffered(error: unknown): undefined {

@@ -131,6 +131,19 @@ it('rotates to the next key of the service, and only where there is one', async 
   expect(protectedHeader.kid).toBe('2.pem');
 });
 
+it('withdraws a key that leaked and signs no more also while the service is away', async () => {
+  await stopService();
+  try {
+    await expect(server.subjects.keys.withdraw('2.pem', OPERATOR)).rejects.toMatchObject({
+      code: 'signing_unavailable',
+    });
+    const { key } = await server.subjects.keys.withdraw('1.pem', OPERATOR);
+    expect(key).toMatchObject({ kid: '1.pem', state: 'removed' });
+  } finally {
+    await startService();
+  }
+});
+
 it('lets no signature out that is not of the key', async () => {
   const real = `http://127.0.0.1:${port}`;
   const liar = createServer((request, response) => {

@@ -11,6 +11,7 @@ import {
 const OIDC_SCOPES = new Set(['openid', 'profile', 'email', 'address', 'phone', 'roles', 'offline_access']);
 
 const SCOPE_TOKEN = /^[\x21\x23-\x5B\x5D-\x7E]{1,128}$/;
+const IDENTIFIER = /^[A-Za-z][A-Za-z0-9+.-]*:[\x21\x24-\x5B\x5D-\x7E]+$/;
 const MAX_IDENTIFIER_LENGTH = 500;
 const MIN_ACCESS_TOKEN_SECONDS = 30;
 
@@ -61,7 +62,7 @@ export function changedProperties(before: ApiDefinition, after: ApiDefinition): 
  */
 export function checkIdentifier(identifier: string): void {
   const parsed = URL.parse(identifier);
-  if (!parsed || !/^[A-Za-z][A-Za-z0-9+.-]*:[\x21\x24-\x5B\x5D-\x7E]+$/.test(identifier)) {
+  if (!parsed || !IDENTIFIER.test(identifier)) {
     throw refuse(
       'the identifier is an absolute URI without a fragment, in ASCII without spaces and quotes, such as https://api.example.com',
     );
@@ -72,6 +73,11 @@ export function checkIdentifier(identifier: string): void {
   if (parsed.username !== '' || parsed.password !== '') {
     throw refuse('the identifier carries a user name or password; leave them out');
   }
+}
+
+/** Whatever else was presented as one is no API's: not worth a query, and not even possible to ask for. */
+export function mayBeIdentifier(presented: string): boolean {
+  return presented.length <= MAX_IDENTIFIER_LENGTH && IDENTIFIER.test(presented);
 }
 
 /**

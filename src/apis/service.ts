@@ -21,6 +21,7 @@ import {
   checkIdentifier,
   checkPermission,
   defineApi,
+  mayBeIdentifier,
   type ApiChanges,
   type ApiInput,
 } from './definition.ts';
@@ -171,7 +172,10 @@ export function createApiService({
     },
 
     get: async (identifier) => (await findApi(db, identifier)) ?? notFound(identifier),
-    find: (identifier) => (isKnownFresh() ? apis.find(identifier) : findApi(db, identifier)),
+    find: async (identifier) => {
+      if (!mayBeIdentifier(identifier)) return undefined;
+      return isKnownFresh() ? apis.find(identifier) : findApi(db, identifier);
+    },
     list: () => listApis(db),
 
     update: (identifier, changes, by) =>

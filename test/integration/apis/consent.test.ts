@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { ask, redeemFor, registerApi, registerRole, registerVisitor, tokensOf } from '../../support/apis.ts';
-import { OPERATOR, registerApplication, type Application } from '../../support/application.ts';
+import {
+  authorizationRequest,
+  OPERATOR,
+  registerApplication,
+  type Application,
+} from '../../support/application.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson } from '../../support/person.ts';
 
@@ -100,3 +105,14 @@ describe('the consent page', () => {
     expect(visited.url.searchParams.get('error')).toBe('access_denied');
   });
 });
+
+it.each(['https://api.example/unknown', 'https://api.example/\0', `https://api.example/${'x'.repeat(3000)}`])(
+  'an authorization request for what cannot be an API is refused, not failed: %j',
+  async (resource) => {
+    const application = await thirdParty();
+    const request = authorizationRequest(server, application, { resource, scope: 'openid read' });
+    const answer = await fetch(request.url, { redirect: 'manual' });
+    const location = new URL(answer.headers.get('location') ?? '');
+    expect(location.searchParams.get('error')).toBe('invalid_target');
+  },
+);

@@ -67,6 +67,7 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
   const clients = createClientService({
     db,
     clock,
+    longestTokenSeconds,
     idTokenAlgs: config.keys.algorithms,
     onError: report('clients cannot be watched'),
   });

@@ -9,12 +9,13 @@
  */
 import { appendInTransaction } from '../audit/append.ts';
 import type { Actor, AuditEvent } from '../audit/events.ts';
+import { insertRevocation } from '../audit/revocations.ts';
 import type { Clock } from '../platform/clock.ts';
 import { uniqueViolation, type Database, type Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
 import { createKeyedCache } from '../platform/keyed-cache.ts';
 import { bumpVersion, watchVersion, type VersionWatch } from '../platform/version-watch.ts';
-import type { Api, ApiDefinition, Permission } from './api.ts';
+import { type Api, type ApiDefinition, MAX_ACCESS_TOKEN_SECONDS, type Permission } from './api.ts';
 import {
   changeApi,
   changedProperties,
@@ -199,6 +200,14 @@ export function createApiService({
       change(async (tx) => {
         const { name } = await lock(tx, identifier);
         await deleteApi(tx, identifier);
+        // One of the same name that is registered later is not to accept what was for this one.
+        await insertRevocation(tx, {
+          kind: 'api',
+          id: identifier,
+          before: clock.now(),
+          expiresAt: new Date(clock.now().getTime() + MAX_ACCESS_TOKEN_SECONDS * 1_000),
+          reason: 'API deleted',
+        });
         await record(tx, {
           type: 'api.deleted',
           outcome: 'success',

@@ -20,7 +20,8 @@ export interface LiveSubject {
   grantId?: string | undefined;
   sessionUid?: string | undefined;
   accountId?: string | undefined;
-  /** When what the request builds upon was issued: compared with `before` of an account's revocation. */
+  clientId?: string | undefined;
+  /** When what the request builds upon was issued: compared with `before` of a revocation that has one. */
   issuedAt: Date;
 }
 

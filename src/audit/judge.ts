@@ -73,10 +73,11 @@ export function judge(
 }
 
 /** The subjects of a requirement as (kind, id), as revocations name them. */
-export function subjectsOf({ grantId, sessionUid, accountId }: LiveSubject): RevokedSubject[] {
+export function subjectsOf({ grantId, sessionUid, accountId, clientId }: LiveSubject): RevokedSubject[] {
   const subjects: RevokedSubject[] = [];
   if (grantId !== undefined) subjects.push({ kind: 'grant', id: grantId });
   if (sessionUid !== undefined) subjects.push({ kind: 'session', id: sessionUid });
+  if (clientId !== undefined) subjects.push({ kind: 'client', id: clientId });
   if (accountId !== undefined) {
     subjects.push({ kind: 'account', id: accountId });
     if (sessionUid !== undefined) subjects.push({ kind: 'account_sessions', id: accountId });
@@ -90,9 +91,7 @@ function findRevoked(batch: PreparedBatch, revoked: readonly RevokedFact[]): Rev
     for (const subject of subjectsOf(required)) {
       const hit = revoked.some(
         ({ kind, subject: id, before }) =>
-          kind === subject.kind &&
-          id === subject.id &&
-          (!kind.startsWith('account') || isCovered(before, required.issuedAt)),
+          kind === subject.kind && id === subject.id && isCovered(before, required.issuedAt),
       );
       if (hit) return subject;
     }

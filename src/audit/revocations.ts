@@ -5,10 +5,11 @@ import { uuidv7 } from '../platform/ids.ts';
 /**
  * What has been ended before its time. `grant`, `session` and `token` end what carries that id; `account` ends
  * everything issued to the account at or before `before` (everything, without it), `account_sessions` of that only
- * its sessions and what is bound to one.
+ * its sessions and what is bound to one. `client` ends what was issued to the client at or before `before`,
+ * `api` the access tokens for the API.
  */
 export type Revocation = {
-  kind: 'grant' | 'session' | 'token' | 'account' | 'account_sessions';
+  kind: 'grant' | 'session' | 'token' | 'account' | 'account_sessions' | 'client' | 'api';
   id: string;
   before?: Date | undefined;
   /** When the last thing that it can end has expired by itself. */
@@ -21,7 +22,10 @@ interface RevocableSubject {
   sessionUid?: string | undefined;
   tokenId?: string | undefined;
   accountId?: string | undefined;
-  /** Without it, any revocation of the account counts. */
+  clientId?: string | undefined;
+  /** The API's identifier. */
+  api?: string | undefined;
+  /** Without it, any revocation of the account, the client or the API counts. */
   issuedAt?: Date | undefined;
 }
 
@@ -163,10 +167,13 @@ export function createRevocationList({
   };
 
   return {
-    isRevoked: ({ grantId, sessionUid, tokenId, accountId, issuedAt }) => {
+    isRevoked: ({ grantId, sessionUid, tokenId, accountId, clientId, api, issuedAt }) => {
       if (find('grant', grantId) ?? find('session', sessionUid) ?? find('token', tokenId)) return true;
       const account = find('account', accountId);
       if (account !== undefined && isCovered(account.before, issuedAt)) return true;
+      for (const named of [find('client', clientId), find('api', api)]) {
+        if (named !== undefined && isCovered(named.before, issuedAt)) return true;
+      }
       const sessions = sessionUid === undefined ? undefined : find('account_sessions', accountId);
       return sessions !== undefined && isCovered(sessions.before, issuedAt);
     },

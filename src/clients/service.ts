@@ -11,6 +11,7 @@ import { randomBytes } from 'node:crypto';
 
 import { appendInTransaction } from '../audit/append.ts';
 import type { Actor } from '../audit/events.ts';
+import { insertRevocation } from '../audit/revocations.ts';
 import type { Clock } from '../platform/clock.ts';
 import { uniqueViolation, type Database, type Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
@@ -105,6 +106,7 @@ export function createClientService({
   clock,
   staleAfterSeconds = 300,
   idTokenAlgs = ['RS256', 'ES256', 'EdDSA'],
+  longestTokenSeconds = 400 * 86_400,
   pollIntervalMs = 1_000,
   onError = () => {},
 }: {
@@ -113,6 +115,8 @@ export function createClientService({
   /** Those that there are keys for. */
   idTokenAlgs?: readonly IdTokenAlg[];
   staleAfterSeconds?: number;
+  /** How long a token of a client lives at most: what was given to a deleted one is refused that long. */
+  longestTokenSeconds?: number;
   pollIntervalMs?: number;
   onError?: (error: Error) => void;
 }): ClientService {
@@ -231,6 +235,14 @@ export function createClientService({
       change(async (tx) => {
         const { name } = await lock(tx, clientId);
         await deleteClient(tx, clientId);
+        // One of the same name that is registered later does not inherit what this one was given.
+        await insertRevocation(tx, {
+          kind: 'client',
+          id: clientId,
+          before: clock.now(),
+          expiresAt: new Date(clock.now().getTime() + longestTokenSeconds * 1_000),
+          reason: 'client deleted',
+        });
         await appendInTransaction(
           tx,
           { type: 'client.deleted', outcome: 'success', actor: by, clientId, payload: { name } },

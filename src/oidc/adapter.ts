@@ -83,6 +83,12 @@ function createAdapter(
       ...optional('sessionUid', sessionUidOf(model, payload)),
       ...optional('accountId', payload['accountId']),
       issuedAt: new Date(issuedAtSeconds(payload, clock) * 1000),
+    }) ||
+    // The authority of a client or an API is that of its registration, not of the person's sign-in.
+    revocations.isRevoked({
+      ...optional('clientId', payload['clientId']),
+      ...optional('api', payload['aud']),
+      issuedAt: new Date(Number(payload['iat'] ?? epochSeconds(clock)) * 1000),
     });
 
   const revokeGrant = (grantId: string, reason: string): void => {

@@ -135,6 +135,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
     | {
         iat?: number;
         authTime?: number;
+        clientId?: string;
         accountId?: string;
         grantId?: string;
         sessionUid?: string;
@@ -147,6 +148,10 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
       ...(source.expiresWithSession && source.sessionUid ? { sessionUid: source.sessionUid } : {}),
       ...(source.accountId ? { accountId: source.accountId } : {}),
       issuedAt: new Date((source.authTime ?? source.iat ?? 0) * 1000),
+    });
+    unit?.requireLive({
+      ...(source.clientId ? { clientId: source.clientId } : {}),
+      issuedAt: new Date((source.iat ?? 0) * 1000),
     });
   }
   unit?.record({

@@ -162,6 +162,13 @@ describe.each<StoreKind>(['postgres', 'redis'])('access tokens for APIs, with se
       const [withoutApi, withoutClient] = [await given(format), await given(format)];
       await server.subjects.apis.delete(withoutApi.ledger.identifier, OPERATOR);
       await expectEnded(withoutApi);
+      // Nor are they those of another API that takes the name.
+      const { identifier } = withoutApi.ledger;
+      const namesake = await registerApi(server, { identifier, accessTokenFormat: format });
+      await new Promise((resolve) => setTimeout(resolve, WITHIN_MS));
+      expect(await introspect(server, namesake.standing, withoutApi.tokens.access_token)).toEqual({
+        active: false,
+      });
       await server.subjects.clients.delete(withoutClient.visitor.application.clientId, OPERATOR);
       expect(
         await introspect(server, withoutClient.ledger.standing, withoutClient.tokens.access_token),

@@ -150,11 +150,19 @@ export function mayExist(pid: number): boolean {
 }
 
 /**
- * Removes a pid file whose number now belongs to a stranger. PostgreSQL itself overwrites the file of a process that
- * is gone, but takes any living one for a server.
+ * Removes the lock files whose number now belongs to a stranger, or to a process that has ended and that nobody has
+ * collected yet. PostgreSQL itself overwrites those of a process that is gone, but takes any other for a server: the one
+ * in its data directory and the one beside its socket. Only where nothing runs on these files and nobody listens.
  */
-export async function removeStrangersPidFile({ pid }: Postmaster, paths: ClusterPaths): Promise<void> {
-  if (mayExist(pid)) await rm(pidFile(paths), { force: true });
+export async function removeStrangersPidFile(
+  { pid, endpoint }: Postmaster,
+  paths: ClusterPaths,
+): Promise<void> {
+  if (!mayExist(pid)) return;
+  await rm(pidFile(paths), { force: true });
+  if (endpoint.kind !== 'socket') return;
+  const socket = path.join(endpoint.directory, `.s.PGSQL.${endpoint.port}`);
+  await rm(`${socket}.lock`, { force: true });
 }
 
 function pidFile(paths: ClusterPaths): string {

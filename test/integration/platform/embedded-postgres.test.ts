@@ -222,6 +222,9 @@ describe('after kill -9 of the server', () => {
     // This very test's process, or its parent's, would be taken for a server by PostgreSQL.
     const pgdata = path.dirname(file);
     await writeFile(file, `${process.pid}\n${pgdata}\n1\n5432\n${home}/cluster/socket\n\n1 1\nready   \n`);
+    // And so would the one that the socket's own lock file names.
+    const lock = path.join(home, 'cluster', 'socket', '.s.PGSQL.5432.lock');
+    await writeFile(lock, `${process.pid}\n${pgdata}\n1\n5432\n${path.dirname(lock)}\n`);
     const embedded = await startEmbeddedPostgres({ dataDir });
     expect(await postgresPid(home)).not.toBe(process.pid);
     await embedded.stop();

@@ -100,12 +100,19 @@ export function createKeyView({
     const parts = [signing, next, retired].map((part) => part.map(({ kid }) => kid));
     const view = JSON.stringify([...parts, orderedCookieKeys().map(({ id }) => id)]);
     const isNews = announced !== undefined && announced !== view;
-    announced = view;
     if (isNews) for (const listener of listeners) listener();
+    // Only now: where a listener fails, the next turn tells it again.
+    announced = view;
   };
   const tick = (): void => {
     if (isLoadDue) load().catch(onError);
-    else announce();
+    else {
+      try {
+        announce();
+      } catch (error) {
+        onError(error as Error);
+      }
+    }
   };
 
   return {

@@ -44,7 +44,6 @@ export interface Renderer {
   signedOut: (props: SignedOutProps) => string;
   error: (props: ErrorProps) => string;
   expired: (props: ExpiredProps) => string;
-  busy: (props: RetryProps) => string;
   unavailable: (props: RetryProps) => string;
   cookiesDisabled: (props: CookiesDisabledProps) => string;
   notFound: (props: NotFoundProps) => string;
@@ -68,7 +67,6 @@ export function createRenderer(options: PageOptions): Renderer {
     signedOut: (props) => renderSignedOut(page, props),
     error: (props) => errors.renderError(page, props),
     expired: (props) => errors.renderExpired(page, props),
-    busy: (props) => errors.renderBusy(page, props),
     unavailable: (props) => errors.renderUnavailable(page, props),
     cookiesDisabled: (props) => errors.renderCookiesDisabled(page, props),
     notFound: (props) => errors.renderNotFound(page, props),

@@ -206,7 +206,6 @@ export const pageStates: readonly PageState[] = [
   },
   { name: 'expired', html: (r) => r.expired({ lifetimeSeconds: 1200, client, requestId }) },
   { name: 'expired-alone', html: (r) => r.expired({ lifetimeSeconds: 1200, requestId }) },
-  { name: 'busy', html: (r) => r.busy(retry) },
   { name: 'unavailable', html: (r) => r.unavailable({ ...retry, retryAfterSeconds: undefined }) },
   { name: 'cookies-disabled', html: (r) => r.cookiesDisabled({ client, requestId }) },
   { name: 'not-found', html: (r) => r.notFound({ homeUrl: '/auth/', requestId }) },

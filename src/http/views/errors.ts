@@ -62,16 +62,6 @@ export function renderExpired(renderPage: RenderPage, props: ExpiredProps): stri
   });
 }
 
-export function renderBusy(renderPage: RenderPage, props: RetryProps): string {
-  return renderError(renderPage, {
-    title: 'Sign-in is busy',
-    lead: 'Many people are signing in right now.',
-    advice: `Nothing is wrong with your account, and nothing is lost. ${tryAgain(props)}`,
-    action: retryLink(props),
-    requestId: props.requestId,
-  });
-}
-
 export function renderUnavailable(renderPage: RenderPage, props: RetryProps): string {
   return renderError(renderPage, {
     title: 'Sign-in is not available right now',

@@ -42,6 +42,8 @@ export function createKeyedCache<V>({
     try {
       const value = await load(key);
       if (startedIn === generation) remember(key, value);
+      // Perhaps no longer true, but better than nothing while it cannot be loaded again.
+      else if (value !== undefined && !present.has(key)) put(former, key, value, maxPresent);
       return value;
     } catch (error) {
       const lastKnown = former.get(key);

@@ -145,4 +145,17 @@ describe('the client cache', () => {
     source.fail(Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }));
     await expect(afterwards).rejects.toThrow('connect');
   });
+
+  it('serves what it was loading when the cache was emptied, once the database is away', async () => {
+    const source = heldBack();
+    const cache = createClientCache(source);
+    const client = buildClient();
+    const overtaken = cache.find('a');
+    cache.clear();
+    source.answer(client);
+    await overtaken;
+    const meanwhile = cache.find('a');
+    source.fail(Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }));
+    expect(await meanwhile).toBe(client);
+  });
 });

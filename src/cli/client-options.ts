@@ -16,9 +16,15 @@ import {
 import { AppError } from '../platform/errors.ts';
 import { misuse } from './failure.ts';
 import { parseDuration, readGiven } from './input.ts';
+import {
+  addProtocolOptions,
+  CLEARABLE_OPTIONS,
+  readProtocolOptions,
+  type ProtocolOptionsGiven,
+} from './protocol-options.ts';
 
 /** What `clients create` and `clients update` share, as commander gives it. */
-export interface DefinitionOptions {
+export interface DefinitionOptions extends ProtocolOptionsGiven {
   redirectUri?: string[];
   postLogoutRedirectUri?: string[];
   grantType?: GrantType[];
@@ -80,7 +86,7 @@ const LISTS: ReadonlySet<string> = new Set([
   'allowedOrigins',
 ]);
 
-export const CLEARABLE_NAMES = Object.keys(CLEARABLE);
+export const CLEARABLE_NAMES = [...Object.keys(CLEARABLE), ...Object.keys(CLEARABLE_OPTIONS)];
 
 /** @param isUpdate whether what was switched on before can be switched off */
 export function addDefinitionOptions(command: Command, { isUpdate = false } = {}): Command {
@@ -129,6 +135,7 @@ export function addDefinitionOptions(command: Command, { isUpdate = false } = {}
       .option('--backchannel-logout-session', 'tell it which session ended')
       .option('--frontchannel-logout-session', 'load its page with issuer and session');
   }
+  addProtocolOptions(command);
   // Last: a `--no-…` without its counterpart before it would count as given.
   return command
     .option('--no-backchannel-logout-session', 'tell it the person only: all their sessions there end')
@@ -146,6 +153,7 @@ export async function readDefinition(
 ): Promise<Partial<ClientDefinition>> {
   const { rolesClaim, rolesPrefix } = options;
   return withoutUndefined({
+    ...(await readProtocolOptions(options)),
     redirectUris: options.redirectUri,
     postLogoutRedirectUris: options.postLogoutRedirectUri,
     grantTypes: options.grantType,
@@ -196,6 +204,7 @@ export function readClearing(
 ): Record<string, unknown> {
   return Object.fromEntries(
     names.map((name) => {
+      if (Object.hasOwn(CLEARABLE_OPTIONS, name)) return [CLEARABLE_OPTIONS[name], null];
       if (!isClearable(name)) {
         throw misuse(`${JSON.stringify(name)} cannot be cleared; choose from ${CLEARABLE_NAMES.join(', ')}.`);
       }

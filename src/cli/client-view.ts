@@ -1,5 +1,6 @@
 import { adviceOn } from '../clients/advice.ts';
 import type { Client } from '../clients/client.ts';
+import { presentProtocolOptions } from '../clients/protocol-options.ts';
 import { liveSecrets } from '../clients/secrets.ts';
 import { formatFields, formatTable, formatTime, yesOrNo } from './output.ts';
 
@@ -40,6 +41,7 @@ export function presentClient(client: Client): object {
     frontchannel_logout_uri: client.frontchannelLogoutUri ?? null,
     frontchannel_logout_session_required: client.frontchannelLogoutSessionRequired,
     sign_out_ends_offline: client.endsOfflineGrants ?? null,
+    ...presentProtocolOptions(client),
     secrets: client.secrets.map(({ id, createdAt, expiresAt }) => ({
       id,
       created_at: createdAt,
@@ -117,6 +119,10 @@ export function formatClient(client: Client, now: Date): string {
           ? 'ends at a sign-out'
           : 'outlives a sign-out',
     ],
+    ...Object.entries(presentProtocolOptions(client)).map(([name, value]): [string, string] => [
+      name,
+      typeof value === 'string' ? value : JSON.stringify(value),
+    ]),
     [
       'Secrets',
       live.map(({ id, createdAt, expiresAt }) => {

@@ -1,4 +1,5 @@
 /** A relying party: an application, or an API's caller, that is registered here. */
+import type { ProtocolOptions } from './protocol-options.ts';
 
 export const CLIENT_KINDS = ['web', 'native', 'browser', 'machine'] as const;
 /**
@@ -32,7 +33,7 @@ export interface Jwks {
 }
 
 /** What an operator decides about a client. */
-export interface ClientDefinition {
+export interface ClientDefinition extends ProtocolOptions {
   name: string;
   kind: ClientKind;
   firstParty: boolean;

@@ -11,6 +11,7 @@ import {
   type ClientKind,
 } from './client.ts';
 import { checkJwks } from './jwks.ts';
+import { checkProtocolOptions } from './protocol-options.ts';
 import {
   checkOrigin,
   checkRedirectUri,
@@ -134,6 +135,7 @@ function checked(input: ClientDefinition): ClientDefinition {
   checkAuthentication(definition);
   checkPolicies(definition);
   checkRolesClaim(definition.rolesClaim);
+  checkProtocolOptions(definition);
   return definition;
 }
 

@@ -1,5 +1,6 @@
 import { randomToken } from '../platform/ids.ts';
 import { hasSecret, type Client } from './client.ts';
+import { providerOptions } from './protocol-options.ts';
 
 /** The property that carries what the standard metadata have no name for. */
 export const GATEHOUSE_METADATA = 'gatehouse';
@@ -94,6 +95,7 @@ export function toMetadata(client: Client): ClientMetadata {
       frontchannel_logout_uri: client.frontchannelLogoutUri,
       frontchannel_logout_session_required: client.frontchannelLogoutSessionRequired,
     }),
+    ...providerOptions(client),
     [GATEHOUSE_METADATA]: {
       kind: client.kind,
       first_party: client.firstParty,

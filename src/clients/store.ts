@@ -1,6 +1,7 @@
 import type { Queryable } from '../platform/database.ts';
 import type { Client, ClientDefinition, ClientSecret } from './client.ts';
 import { parseJwks } from './jwks.ts';
+import { parseProtocolOptions, presentProtocolOptions } from './protocol-options.ts';
 
 interface ClientRow {
   client_id: string;
@@ -37,6 +38,7 @@ interface ClientRow {
   frontchannel_logout_uri: string | null;
   frontchannel_logout_session_required: boolean;
   ends_offline_grants: boolean | null;
+  protocol_options: Record<string, unknown>;
   created_at: Date;
   updated_at: Date;
   secrets: SecretJson[];
@@ -95,6 +97,7 @@ function columnsOf(definition: ClientDefinition): Record<string, unknown> {
     frontchannel_logout_uri: definition.frontchannelLogoutUri,
     frontchannel_logout_session_required: definition.frontchannelLogoutSessionRequired,
     ends_offline_grants: definition.endsOfflineGrants,
+    protocol_options: JSON.stringify(presentProtocolOptions(definition)),
   };
 }
 
@@ -221,6 +224,7 @@ function toClient(row: ClientRow): Client {
     secrets: row.secrets.map(toSecret),
     createdAt: row.created_at,
     updatedAt: row.updated_at,
+    ...parseProtocolOptions(row.protocol_options),
     ...(row.jwks !== null && { jwks: parseJwks(row.jwks) }),
     ...(row.require_role !== null && { requireRole: row.require_role }),
     ...(row.jwks_uri !== null && { jwksUri: row.jwks_uri }),

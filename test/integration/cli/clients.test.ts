@@ -89,7 +89,8 @@ describe('clients create', () => {
         --id-token-alg ES256 --roles-claim groups --roles-prefix argo:
         --claims-in-id-token --access-token-ttl 5m --par-required --dpop-bound --no-pkce
         --client-uri https://argo.example/ --initiate-login-uri https://argo.example/login
-        --policy-uri https://argo.example/privacy --contact ops@argo.example`,
+        --policy-uri https://argo.example/privacy --contact ops@argo.example
+        --default-max-age 1h --default-acr aal2 aal1`,
     );
     expect(created).toEqual({ client_id: 'argo' });
     expect(await show('argo')).toMatchObject({
@@ -109,6 +110,8 @@ describe('clients create', () => {
       initiate_login_uri: 'https://argo.example/login',
       policy_uri: 'https://argo.example/privacy',
       contacts: ['ops@argo.example'],
+      default_max_age: 3_600,
+      default_acr_values: ['aal2', 'aal1'],
       warnings: [expect.stringContaining('PKCE')],
     });
     const { stdout } = await cli.run(['clients', 'list']);
@@ -160,7 +163,8 @@ describe('a client', () => {
     const { client_id: id } = await create(
       ...words`
         --name U --redirect-uri ${uri} --no-pkce --first-party --roles-claim groups
-        --roles-prefix u: --tos-uri https://u.example/tos --contact ops@u.example`,
+        --roles-prefix u: --tos-uri https://u.example/tos --contact ops@u.example
+        --default-max-age 1h`,
     );
     const renamed = await cli.run(['clients', 'update', id, '--name', 'V', '--json']);
     expect(renamed.json()).toMatchObject({
@@ -171,7 +175,8 @@ describe('a client', () => {
     });
     const changed = await cli.run(words`
         clients update ${id} --pkce --no-first-party --consent once --redirect-uri
-        https://v.example/cb --roles-claim roles_here --clear tos-uri contact --json`);
+        https://v.example/cb --roles-claim roles_here --clear tos-uri contact default-max-age --json`);
+    expect(changed.json()).not.toHaveProperty('default_max_age');
     expect(changed.json()).toMatchObject({
       require_pkce: true,
       first_party: false,

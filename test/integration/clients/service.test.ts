@@ -83,6 +83,8 @@ describe('registering a client', () => {
       tosUri: 'https://e.example/terms',
       initiateLoginUri: 'https://e.example/login',
       contacts: ['ops@e.example'],
+      defaultMaxAge: 3_600,
+      defaultAcrValues: ['aal2' as const],
     };
     const { client, secret } = await clients.create(input, BY);
     expect(secret).toBeUndefined();

@@ -108,6 +108,8 @@ describe('a client that would be weaker than the standards allow is refused', ()
     ['an ID token signed by a shared secret', { ...WEB, idTokenAlg: 'HS256' as never }, /HS256/],
     ['an unsigned ID token', { ...WEB, idTokenAlg: 'none' as never }, /"none" is no ID token algorithm/],
     ['an unknown scope', { ...WEB, scopes: ['openid', 'everything'] }, /"everything" is no scope/],
+    ['a default_max_age before now', { ...WEB, defaultMaxAge: -1 }, /default_max_age/],
+    ['an unknown default_acr_values', { ...WEB, defaultAcrValues: ['aal9' as never] }, /default_acr_values/],
     ['third party without consent', { ...WEB, consent: 'never' }, /first-party/],
     ['private_key_jwt without keys', { ...WEB, authMethod: 'private_key_jwt' }, /jwks/],
     [

@@ -1,0 +1,89 @@
+/**
+ * What a client can be given beyond what every client has: each option is absent until an operator asks for it. They
+ * are stored together, under the names that RFC 7591 §2 and its successors register (`default_max_age`).
+ */
+import { z } from 'zod';
+
+import { AppError } from '../platform/errors.ts';
+
+const MAX_AGE_SECONDS = 400 * 86_400;
+
+/** By our own names; the registered ones follow from them. */
+const schema = z.strictObject({
+  /** Seconds since the last sign-in after which people sign in anew, unless the request says (OIDC Registration §2). */
+  defaultMaxAge: z.int().min(0).max(MAX_AGE_SECONDS).exactOptional(),
+  /** What a request without `acr_values` asks for (OIDC Registration §2). */
+  defaultAcrValues: z
+    .array(z.enum(['aal1', 'aal2']))
+    .min(1)
+    .max(2)
+    .exactOptional(),
+});
+
+export type ProtocolOptions = z.infer<typeof schema>;
+export type ProtocolOption = keyof ProtocolOptions;
+
+export const PROTOCOL_OPTIONS = Object.keys(schema.shape) as ProtocolOption[];
+
+/** Those that oidc-provider knows by their registered names. */
+const PROVIDER_OPTIONS: ReadonlySet<ProtocolOption> = new Set(['defaultMaxAge', 'defaultAcrValues']);
+
+/** `defaultMaxAge` → `default_max_age` */
+export function registeredName(option: string): string {
+  return option.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** The options of a definition, under their registered names. */
+export function presentProtocolOptions(definition: ProtocolOptions): Record<string, unknown> {
+  return named(definition, PROTOCOL_OPTIONS);
+}
+
+/** As oidc-provider's client metadata. */
+export function providerOptions(definition: ProtocolOptions): Record<string, unknown> {
+  return structuredClone(
+    named(
+      definition,
+      PROTOCOL_OPTIONS.filter((option) => PROVIDER_OPTIONS.has(option)),
+    ),
+  );
+}
+
+/** Reads back what `presentProtocolOptions` made and was stored. */
+export function parseProtocolOptions(stored: Record<string, unknown>): ProtocolOptions {
+  const options = Object.fromEntries(
+    PROTOCOL_OPTIONS.map((option) => [option, stored[registeredName(option)]]).filter(
+      ([, value]) => value !== undefined,
+    ),
+  ) as Record<string, unknown>;
+  return schema.parse(options);
+}
+
+/**
+ * Checks each option by itself.
+ *
+ * @throws AppError `invalid_client` (400), naming the option
+ */
+export function checkProtocolOptions(definition: ProtocolOptions): void {
+  const given = Object.fromEntries(
+    PROTOCOL_OPTIONS.filter((option) => definition[option] !== undefined).map((option) => [
+      option,
+      definition[option],
+    ]),
+  );
+  const [issue] = schema.safeParse(given).error?.issues ?? [];
+  if (!issue) return;
+  const name = registeredName(String(issue.path[0]));
+  throw new AppError(
+    'invalid_client',
+    400,
+    `This client cannot be registered so: ${name} is not right (${issue.message}).`,
+  );
+}
+
+function named(definition: ProtocolOptions, options: readonly ProtocolOption[]): Record<string, unknown> {
+  return Object.fromEntries(
+    options
+      .filter((option) => definition[option] !== undefined)
+      .map((option) => [registeredName(option), definition[option]]),
+  );
+}

@@ -207,6 +207,8 @@ export const auditEvents = {
   'server.started': define({ version: text.optional(), env: text.optional(), node: text.optional() }),
   'server.stopped': define({ reason: reason.optional() }),
   'server.migrated': define({ migrations: words }),
+  /** A request that nothing more telling was recorded of was refused. `route` names the page, without its ids. */
+  'request.refused': define({ ...refusal, status: count, method: text, route: text }),
   /** A request met a fault. The error's name and no more: messages can carry anything. */
   'server.error': define({
     error: text,

@@ -32,6 +32,8 @@ export interface UnitOfWork {
   /** Gives up what was gathered: runs the rollbacks, writes nothing. */
   rollback: () => Promise<void>;
   isEmpty: () => boolean;
+  /** Whether the log will tell, or tells already, of this request. */
+  isOnRecord: () => boolean;
 }
 
 /** The part of the log that a unit of work needs. */
@@ -65,6 +67,7 @@ export function runInUnitOfWork<T>(log: BatchWriter, work: (unit: UnitOfWork) =>
 function createUnitOfWork(log: BatchWriter): UnitOfWork {
   let gathered = nothing();
   let committing: Promise<void> | undefined;
+  let hasWritten = false;
 
   const isEmpty = (): boolean =>
     gathered.events.length === 0 &&
@@ -109,6 +112,7 @@ function createUnitOfWork(log: BatchWriter): UnitOfWork {
           ip: request?.ip,
           userAgent: request?.userAgent,
         });
+        hasWritten = true;
       } catch (error) {
         if (isSpendConflict(error)) tellConflict(batch, error.cause);
         await undo(batch);
@@ -136,6 +140,7 @@ function createUnitOfWork(log: BatchWriter): UnitOfWork {
     onCommit: (work) => gathered.onCommit.push(work),
     onRollback: (work) => gathered.onRollback.push(work),
     isEmpty,
+    isOnRecord: () => hasWritten || gathered.events.length > 0,
     commit: async () => {
       if (committing) await committing;
       committing = commitOnce().finally(() => {

@@ -26,8 +26,10 @@ export async function submitLogin(visit: Visit): Promise<void> {
     ...(identifier.trim() === '' ? (['identifier'] as const) : []),
     ...(password === '' ? (['password'] as const) : []),
   ];
-  if (missing.length > 0)
+  if (missing.length > 0) {
+    ctx.state['refusal'] = 'form_incomplete';
     return sendPage(ctx, render(visit, identifier, { kind: 'incomplete', missing }), 422);
+  }
 
   const startedAt = door.clock.now();
   const deviceId = readDeviceCookie(ctx, door);

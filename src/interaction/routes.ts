@@ -88,6 +88,7 @@ async function sendDeadEnd(
     requestId: requestIdOf(ctx),
     ...(client && url ? { client: { name: client.name, url } } : {}),
   };
+  ctx.state['refusal'] = kind === 'expired' ? 'interaction_ended' : 'cookie_missing';
   if (kind === 'no-cookie') return sendPage(ctx, door.renderer.cookiesDisabled(props), 400);
   const { interactionTtlSeconds: lifetimeSeconds } = door;
   return sendPage(ctx, door.renderer.expired({ lifetimeSeconds, ...props }), 410);

@@ -70,7 +70,12 @@ describe('a form of ours', () => {
       expect([form, response.status]).toEqual([form, 403]);
       expect(response.headers.get('location')).toBeNull();
       expect(response.headers.getSetCookie()).toEqual([]);
-      expect(await recordedOf(server, response)).toEqual([]);
+      expect(await recordedOf(server, response)).toMatchObject([
+        {
+          type: 'request.refused',
+          payload: { error: 'cross_site_request', status: 403, route: `/interaction/:id/${form}` },
+        },
+      ]);
     }
     expect(sessionOf(person)).toBeUndefined();
   });

@@ -237,6 +237,30 @@ export const configSchema = z.strictObject({
         seconds(5, 60).default(60),
         'Life of a pushed authorization request (RFC 9126 §2.2).',
       ),
+      backchannelRequestSeconds: setting(
+        seconds(30, 3600).default(600),
+        'How long a person may take to answer what an app asked without their browser (CIBA). The app may ask for less.',
+      ),
+    })
+    .prefault({}),
+  polling: z
+    .strictObject({
+      intervalSeconds: setting(
+        seconds(1, 60).default(5),
+        'How long an app that waits for a person’s answer pauses between two questions (CIBA); sooner is refused.',
+      ),
+    })
+    .prefault({}),
+  approvals: z
+    .strictObject({
+      waitingPerClient: setting(
+        whole(1, 100).default(3),
+        'How many requests of one app may wait for one person at a time (CIBA).',
+      ),
+      hourlyPerClient: setting(
+        whole(1, 10_000).default(20),
+        'How many requests one app may put to one person within an hour, answered or not.',
+      ),
     })
     .prefault({}),
   refresh: z

@@ -23,6 +23,7 @@ export const PORTABLE_TABLES: readonly PortableTable[] = [
   { name: 'recovery_codes', orderBy: 'account_id, digest' },
   { name: 'roles', orderBy: 'id', freshRows: `name = 'admin'` },
   { name: 'account_roles', orderBy: 'account_id, role_id' },
+  { name: 'pairwise_subjects', orderBy: 'account_id, sector' },
   { name: 'clients', orderBy: 'client_id' },
   { name: 'client_secrets', orderBy: 'id' },
   { name: 'signing_keys', orderBy: 'kid', sealed: 'private_jwk_sealed' },
@@ -52,6 +53,7 @@ export const TABLES_LEFT_BEHIND: readonly string[] = [
   'oidc_session_authorizations',
   'oidc_marks',
   'oidc_answers',
+  'oidc_polls',
   'rate_limits',
   'schema_migrations',
 ];

@@ -2,7 +2,7 @@ import type { Clock } from '../../platform/clock.ts';
 import type { Queryable } from '../../platform/database.ts';
 
 /** Each has an index on `expires_at`. The authorizations of a session go with it. */
-const TABLES = ['oidc_payloads', 'oidc_sessions', 'oidc_marks', 'oidc_answers'] as const;
+const TABLES = ['oidc_payloads', 'oidc_sessions', 'oidc_marks', 'oidc_answers', 'oidc_polls'] as const;
 
 /**
  * Deletes what has expired, in small batches, so that no request waits long for a lock; rows that somebody holds are

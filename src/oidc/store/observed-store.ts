@@ -39,6 +39,7 @@ export function observeStore(store: OidcStore, onOperation: OnOperation): OidcSt
     releaseSpent: timed('releaseSpent', store.releaseSpent, ([model]) => model),
     markOnce: timed('markOnce', store.markOnce),
     unmark: timed('unmark', store.unmark),
+    poll: timed('poll', store.poll),
     putAnswer: timed('putAnswer', store.putAnswer),
     getAnswer: timed('getAnswer', store.getAnswer),
     ping: timed('ping', store.ping),

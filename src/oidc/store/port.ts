@@ -42,6 +42,9 @@ export type Spending =
   | { kind: 'lost'; by: string; isFinal: boolean; at: Date }
   | { kind: 'missing' };
 
+/** `intervalSeconds`: how long to wait from now on. */
+export type Polling = { kind: 'in-time' } | { kind: 'too-early'; intervalSeconds: number };
+
 /** What a session lets each client know: client id → `{ sid, grantId, … }`. */
 export type SessionAuthorizations = Record<string, Record<string, unknown>>;
 
@@ -109,6 +112,18 @@ export interface OidcStore {
   /** Takes a mark back, only for the spender that set it. */
   unmark: (key: string, spender: string) => Promise<void>;
 
+  /**
+   * Counts one question of a client that asks again and again (RFC 8628 §3.5). The first is in time; whoever asks
+   * sooner than the interval after the question before is told so, and the interval grows by a step. Of several
+   * questions at once one is in time.
+   *
+   * @param options.ttlSeconds how long a question is remembered
+   */
+  poll: (
+    key: string,
+    options: { intervalSeconds: number; stepSeconds: number; ttlSeconds: number },
+  ) => Promise<Polling>;
+
   /** Keeps the answer to a refresh, already sealed by the caller, for honest retries. */
   putAnswer: (key: string, sealed: string, ttlSeconds: number) => Promise<void>;
   getAnswer: (key: string) => Promise<string | undefined>;
@@ -117,6 +132,8 @@ export interface OidcStore {
   ping: () => Promise<void>;
 }
 
+/** How much earlier than the interval a question may arrive: waits are measured by two clocks and a network. */
+export const POLL_LENIENCY_MS = 500;
 /** How long a session id that was replaced still finds its session. Longer than a restart or a failover takes. */
 export const ROTATION_GRACE_SECONDS = 120;
 /** How long an ended session or grant is remembered: longer than any request that had read it can last. */

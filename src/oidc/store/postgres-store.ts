@@ -7,6 +7,7 @@ import { observeStore, type OnOperation } from './observed-store.ts';
 import { ROTATION_GRACE_SECONDS, TOMBSTONE_SECONDS } from './port.ts';
 import type { Model, OidcStore, StoredPayload } from './port.ts';
 import * as payloads from './postgres-payloads.ts';
+import { countPoll } from './postgres-polls.ts';
 import * as sessions from './postgres-sessions.ts';
 import {
   grantDigestOf,
@@ -152,6 +153,15 @@ export function createPostgresStore({
     unmark: async (key, spender) => {
       await db.query('delete from oidc_marks where key_digest = $1 and spender = $2', [digest(key), spender]);
     },
+
+    poll: (key, { intervalSeconds, stepSeconds, ttlSeconds }) =>
+      countPoll(db, {
+        keyDigest: digest(key),
+        now: clock.now(),
+        intervalMs: intervalSeconds * 1000,
+        stepMs: stepSeconds * 1000,
+        expiresAt: after(ttlSeconds),
+      }),
 
     putAnswer: async (key, sealed, ttlSeconds) => {
       await db.query(

@@ -73,6 +73,17 @@ redis.call('hset', KEYS[1], 'by', ARGV[1], 'expires', ARGV[3])
 redis.call('pexpire', KEYS[1], ARGV[4])
 return 1`);
 
+/** now, interval, step, leniency, ttl → 0 in time, else the interval from now on */
+export const POLL = script(`
+local at, interval = unpack(redis.call('hmget', KEYS[1], 'at', 'interval'))
+local now = tonumber(ARGV[1])
+interval = tonumber(interval or ARGV[2])
+local isEarly = at and now - tonumber(at) < interval - tonumber(ARGV[4])
+if isEarly then interval = interval + tonumber(ARGV[3]) end
+redis.call('hset', KEYS[1], 'at', ARGV[1], 'interval', interval)
+redis.call('pexpire', KEYS[1], ARGV[5])
+return isEarly and interval or 0`);
+
 /** spender */
 export const UNMARK = script(`
 if redis.call('hget', KEYS[1], 'by') == ARGV[1] then redis.call('del', KEYS[1]) end

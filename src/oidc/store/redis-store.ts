@@ -4,7 +4,7 @@ import { digest } from '../../platform/ids.ts';
 import type { Redis } from '../../platform/redis.ts';
 import type { Sealer } from '../../platform/seal.ts';
 import { observeStore, type OnOperation } from './observed-store.ts';
-import { TOMBSTONE_SECONDS } from './port.ts';
+import { POLL_LENIENCY_MS, TOMBSTONE_SECONDS } from './port.ts';
 import type { Model, OidcStore, Spending, StoredPayload } from './port.ts';
 import { grantDigestOf, idDigestOf, toPayload, toRecord, userCodeDigestOf } from './records.ts';
 import {
@@ -13,6 +13,7 @@ import {
   INDEX_ADD,
   INDEX_END,
   MARK,
+  POLL,
   PUT,
   RELEASE,
   runScript,
@@ -49,6 +50,7 @@ export function createRedisStore({
   const indexKey = (grantDigest: string): string => `${keyPrefix}:grant-tokens:${grantDigest}`;
   const userCodeKey = (userCodeDigest: string): string => `${keyPrefix}:user-code:${userCodeDigest}`;
   const markKey = (key: string): string => `${keyPrefix}:mark:${digest(key)}`;
+  const pollKey = (key: string): string => `${keyPrefix}:poll:${digest(key)}`;
   const answerKey = (key: string): string => `${keyPrefix}:answer:${digest(key)}`;
   const keyOf = (model: Model, id: string): string => payloadKey(model, idDigestOf(model, id));
 
@@ -149,6 +151,21 @@ export function createRedisStore({
     },
     unmark: async (key, spender) => {
       await runScript(redis, UNMARK, markKey(key), [spender]);
+    },
+
+    poll: async (key, { intervalSeconds, stepSeconds, ttlSeconds }) => {
+      const intervalMs = Number(
+        await runScript(redis, POLL, pollKey(key), [
+          now(),
+          intervalSeconds * 1000,
+          stepSeconds * 1000,
+          POLL_LENIENCY_MS,
+          Math.round(ttlSeconds * 1000),
+        ]),
+      );
+      return intervalMs === 0
+        ? { kind: 'in-time' }
+        : { kind: 'too-early', intervalSeconds: intervalMs / 1000 };
     },
 
     putAnswer: async (key, sealed, ttlSeconds) => {

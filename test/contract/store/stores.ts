@@ -57,7 +57,7 @@ async function openPostgresStore(): Promise<OpenStore> {
     other: createPostgresStore({ db: second, clock, sealer }),
     clock,
     dump: async () => {
-      const tables = ['payloads', 'sessions', 'session_authorizations', 'marks', 'answers'];
+      const tables = ['payloads', 'sessions', 'session_authorizations', 'marks', 'answers', 'polls'];
       const rows = await Promise.all(tables.map((table) => db.query(`select * from oidc_${table}`)));
       return JSON.stringify(rows.map((result) => result.rows));
     },

@@ -4,16 +4,38 @@ import type { ProtocolOptions } from './protocol-options.ts';
 export const CLIENT_KINDS = ['web', 'native', 'browser', 'machine'] as const;
 /**
  * - `web`: has a server that keeps a secret (RFC 6749 §2.1, confidential)
- * - `native`: an installed application (RFC 8252), public
+ * - `native`: an installed application (RFC 8252), or a device without a browser (RFC 8628), public
  * - `browser`: runs in the browser, public
  * - `machine`: acts for itself, has no redirect URI, confidential
  */
 export type ClientKind = (typeof CLIENT_KINDS)[number];
 
-export const GRANT_TYPES = ['authorization_code', 'refresh_token', 'client_credentials'] as const;
+/** RFC 8628 §3.4 */
+export const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
+
+/** RFC 8693 §2.1 */
+export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+
+export const GRANT_TYPES = [
+  'authorization_code',
+  'refresh_token',
+  'client_credentials',
+  DEVICE_CODE_GRANT,
+  TOKEN_EXCHANGE,
+] as const;
 export type GrantType = (typeof GRANT_TYPES)[number];
 
-export const AUTH_METHODS = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'] as const;
+/** Those that begin with a person; refresh tokens come from them. */
+export const SIGN_IN_GRANTS: ReadonlySet<GrantType> = new Set(['authorization_code', DEVICE_CODE_GRANT]);
+
+export const AUTH_METHODS = [
+  'client_secret_basic',
+  'client_secret_post',
+  'private_key_jwt',
+  'tls_client_auth',
+  'self_signed_tls_client_auth',
+  'none',
+] as const;
 /** How the client authenticates at the token endpoint; `none` makes it a public client. */
 export type AuthMethod = (typeof AUTH_METHODS)[number];
 

@@ -7,6 +7,8 @@ import {
   GRANT_TYPES,
   ID_TOKEN_ALGS,
   isPublic,
+  SIGN_IN_GRANTS,
+  TOKEN_EXCHANGE,
   type ClientDefinition,
   type ClientKind,
 } from './client.ts';
@@ -40,7 +42,11 @@ export type DefinitionChanges = {
 export function defineClient(input: DefinitionInput): ClientDefinition {
   const { isPublic: isAskedPublic, ...given } = withoutUndefined(input);
   const kind =
-    given.kind ?? inferKind(given.redirectUris ?? [], isAskedPublic ?? given.authMethod === 'none');
+    given.kind ??
+    inferKind(
+      given,
+      isAskedPublic ?? (given.authMethod === undefined ? undefined : given.authMethod === 'none'),
+    );
   const hasPeople = kind !== 'machine';
   const grantTypes =
     given.grantTypes ?? (hasPeople ? ['authorization_code', 'refresh_token'] : ['client_credentials']);
@@ -99,7 +105,10 @@ export function changedProperties(before: ClientDefinition, after: ClientDefinit
   return [...names].filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name])).sort();
 }
 
-function inferKind(redirectUris: readonly string[], isPublic: boolean): ClientKind {
+function inferKind(
+  { redirectUris = [], grantTypes = [] }: Partial<ClientDefinition>,
+  isPublic: boolean | undefined,
+): ClientKind {
   if (redirectUris.length === 0) {
     if (isPublic) {
       throw refuse(
@@ -109,6 +118,10 @@ function inferKind(redirectUris: readonly string[], isPublic: boolean): ClientKi
     return 'machine';
   }
   if (!isPublic) return 'web';
+    // A device shows a code, and whoever owns it can read its secrets.
+    if (grantTypes.some((grant) => grant !== 'authorization_code' && SIGN_IN_GRANTS.has(grant))) {
+      return isPublic === false ? 'web' : 'native';
+    }
   const destinations = redirectUris.map((uri) => destinationOf(uri));
   // A page under development comes from localhost; an installed application listens on the address (RFC 8252 §8.3).
   const isNative = destinations.some(
@@ -213,13 +226,18 @@ function checkGrants(definition: ClientDefinition): void {
     }
     return;
   }
-  if (has('refresh_token') && !has('authorization_code')) {
-    throw refuse('refresh_token needs authorization_code, which the first refresh token comes from');
+  const signsPeopleIn = grantTypes.some((grant) => SIGN_IN_GRANTS.has(grant));
+  if (has('refresh_token') && !signsPeopleIn) {
+    throw refuse(
+      'refresh_token needs authorization_code or another grant type that the first refresh token comes from',
+    );
   }
-  if (!has('authorization_code')) {
+  if (!has('authorization_code') && (redirectUris.length > 0 || !signsPeopleIn)) {
     throw refuse('a client with redirect URIs needs the grant type authorization_code');
   }
-  if (redirectUris.length === 0) throw refuse('authorization_code needs at least one redirect URI');
+  if (has('authorization_code') && redirectUris.length === 0) {
+    throw refuse('authorization_code needs at least one redirect URI');
+  }
   if (has('client_credentials') && isPublic(definition)) {
     throw refuse('a public client cannot prove who it is, so it may not use client_credentials');
   }

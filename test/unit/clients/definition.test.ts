@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { adviceOn } from '../../../src/clients/advice.ts';
+import { DEVICE_CODE_GRANT } from '../../../src/clients/client.ts';
 import {
   changeDefinition,
   changedProperties,
@@ -52,6 +53,21 @@ describe('what is left out of a new client', () => {
     ],
     ['authMethod none', { redirectUris: SPA.redirectUris, authMethod: 'none' }, { kind: 'browser' }],
     [
+      'a device code, which needs no redirect URI',
+      { grantTypes: [DEVICE_CODE_GRANT, 'refresh_token'] },
+      {
+        kind: 'native',
+        authMethod: 'none',
+        redirectUris: [],
+        scopes: ['openid', 'profile', 'email', 'roles', 'offline_access'],
+      },
+    ],
+    [
+      'a device code, of something that keeps a secret',
+      { grantTypes: [DEVICE_CODE_GRANT], authMethod: 'client_secret_basic' },
+      { kind: 'web', authMethod: 'client_secret_basic' },
+    ],
+    [
       'no refresh tokens',
       { redirectUris: WEB.redirectUris, grantTypes: ['authorization_code'] },
       { scopes: ['openid', 'profile', 'email', 'roles'] },
@@ -90,6 +106,21 @@ describe('a client that would be weaker than the standards allow is refused', ()
     ],
     ['machine that asks for people', { scopes: ['openid'] }, /people/],
     ['refresh tokens from nowhere', { ...WEB, grantTypes: ['refresh_token'] }, /needs authorization_code/],
+    [
+      'redirect URIs for a device',
+      { ...SPA, grantTypes: [DEVICE_CODE_GRANT] },
+      /needs the grant type authorization_code/,
+    ],
+    [
+      'a machine with a device code',
+      { kind: 'machine', grantTypes: ['client_credentials', DEVICE_CODE_GRANT] },
+      /acts for itself/,
+    ],
+    [
+      'a device that has no redirect URI for its codes',
+      { grantTypes: ['authorization_code', DEVICE_CODE_GRANT] },
+      /redirect URI/,
+    ],
     ['redirect URIs for nothing', { ...WEB, grantTypes: ['client_credentials'] }, /authorization_code/],
     ['no grant at all', { ...WEB, grantTypes: [] }, /authorization_code/],
     ['web without a redirect URI', { kind: 'web' }, /redirect URI/],

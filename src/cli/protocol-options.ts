@@ -3,6 +3,7 @@ import { Option, type Command } from 'commander';
 
 import { registeredName, type ProtocolOption, type ProtocolOptions } from '../clients/protocol-options.ts';
 import { parseDuration } from './input.ts';
+import { MESSAGE_ROWS } from './message-options.ts';
 
 interface Row {
   property: ProtocolOption;
@@ -28,6 +29,7 @@ const ROWS: readonly Row[] = [
     description: 'what a request without acr_values asks for',
     choices: ['aal1', 'aal2'],
   },
+  ...MESSAGE_ROWS,
 ];
 
 export type ProtocolOptionsGiven = Record<string, unknown>;

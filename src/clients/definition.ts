@@ -13,6 +13,7 @@ import {
   type ClientKind,
 } from './client.ts';
 import { checkJwks } from './jwks.ts';
+import { checkMessageOptions, needsKeys } from './message-options.ts';
 import { checkProtocolOptions } from './protocol-options.ts';
 import {
   checkOrigin,
@@ -149,6 +150,7 @@ function checked(input: ClientDefinition): ClientDefinition {
   checkPolicies(definition);
   checkRolesClaim(definition.rolesClaim);
   checkProtocolOptions(definition);
+  checkMessageOptions(definition);
   return definition;
 }
 
@@ -258,8 +260,11 @@ function checkAuthentication(definition: ClientDefinition): void {
   if (authMethod === 'private_key_jwt' && (jwks === undefined) === (jwksUri === undefined)) {
     throw refuse('private_key_jwt needs the public keys, as one of jwks and jwks_uri');
   }
-  if (authMethod !== 'private_key_jwt' && (jwks !== undefined || jwksUri !== undefined)) {
-    throw refuse(`jwks and jwks_uri are for private_key_jwt, and this client uses ${authMethod}`);
+  const mayHaveKeys = authMethod === 'private_key_jwt' || needsKeys(definition);
+  if (!mayHaveKeys && (jwks !== undefined || jwksUri !== undefined)) {
+    throw refuse(
+      `jwks and jwks_uri are for private_key_jwt, signed requests and encrypted answers, and this client, which uses ${authMethod}, has none of them`,
+    );
   }
   if (jwks !== undefined) checkJwks(jwks);
   if (!requirePkce && isPublic(definition)) {

@@ -3,13 +3,22 @@ import { z } from 'zod';
 import { AppError } from '../platform/errors.ts';
 import type { Jwks } from './client.ts';
 
+type AlgsByType = Record<string, readonly string[]>;
+
 const MAX_KEYS = 20;
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv'];
-const ALGS_BY_TYPE: Record<string, readonly string[]> = {
+const SIGNING_ALGS: AlgsByType = {
   RSA: ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
   EC: ['ES256', 'ES384', 'ES512'],
   OKP: ['EdDSA', 'Ed25519'],
 };
+/** Those of message-algs.ts, by the keys that they are for. */
+const ENCRYPTION_ALGS: AlgsByType = {
+  RSA: ['RSA-OAEP-256'],
+  EC: ['ECDH-ES', 'ECDH-ES+A256KW'],
+  OKP: ['ECDH-ES', 'ECDH-ES+A256KW'],
+};
+const EC_CURVES = ['P-256', 'P-384', 'P-521'];
 const MIN_RSA_BITS = 2_048;
 
 const storedJwks = z.strictObject({ keys: z.array(z.record(z.string(), z.unknown())) });
@@ -20,8 +29,8 @@ export function parseJwks(value: unknown): Jwks {
 }
 
 /**
- * Checks the keys that a client authenticates with (`private_key_jwt`, RFC 7523): public ones only, of a type whose
- * signatures we verify, RSA of at least 2048 bits (RFC 7518 §3.3).
+ * Checks the keys that a client signs with, or that we encrypt to (`"use": "enc"`): public ones only, each for one of
+ * the two and of a type that we know, RSA of at least 2048 bits (RFC 7518 §3.3).
  *
  * @throws AppError `invalid_client` (400)
  */
@@ -41,24 +50,38 @@ function checkKey(key: Record<string, unknown>, index: number): void {
   const exposed = PRIVATE_MEMBERS.find((member) => member in key);
   if (exposed) throw refuse(`${nth} holds the private member "${exposed}"; give the public key only`);
   const { kty, crv, alg, use, n, e, x, y } = key;
-  const algs = typeof kty === 'string' && Object.hasOwn(ALGS_BY_TYPE, kty) ? ALGS_BY_TYPE[kty]! : undefined;
+  if (use !== undefined && use !== 'sig' && use !== 'enc') {
+    throw refuse(`${nth} must have "use" sig, enc or none`);
+  }
+  const algsByType = use === 'enc' ? ENCRYPTION_ALGS : SIGNING_ALGS;
+  const algs = typeof kty === 'string' && Object.hasOwn(algsByType, kty) ? algsByType[kty]! : undefined;
   if (!algs) throw refuse(`${nth} must have "kty" RSA, EC or OKP`);
   if (alg !== undefined && !algs.includes(alg as string)) {
     throw refuse(`${nth} must have "alg" ${algs.join(', ')} or none`);
   }
-  if (use !== undefined && use !== 'sig') throw refuse(`${nth} must have "use" sig or none`);
 
   const members = { RSA: [n, e], EC: [x, y], OKP: [x] }[kty as 'RSA' | 'EC' | 'OKP'];
   if (!members.every((member) => typeof member === 'string' && /^[\w-]+$/.test(member))) {
     throw refuse(`${nth} lacks a part of its public key`);
   }
-  if (kty === 'EC' && !['P-256', 'P-384', 'P-521'].includes(crv as string)) {
-    throw refuse(`${nth} must have "crv" P-256, P-384 or P-521`);
+  if (kty === 'EC' && !EC_CURVES.includes(crv as string)) {
+    throw refuse(`${nth} must have "crv" ${EC_CURVES.join(', ').replace(/, (?=[^,]*$)/, ' or ')}`);
   }
-  if (kty === 'OKP' && crv !== 'Ed25519') throw refuse(`${nth} must have "crv" Ed25519`);
+  const okpCurve = use === 'enc' ? 'X25519' : 'Ed25519';
+  if (kty === 'OKP' && crv !== okpCurve) throw refuse(`${nth} must have "crv" ${okpCurve}`);
   if (kty === 'RSA' && bitLength(n as string) < MIN_RSA_BITS) {
     throw refuse(`${nth} is an RSA key of less than ${MIN_RSA_BITS} bits`);
   }
+}
+
+/** Whether that is a key that we may encrypt to with the algorithm (RFC 7517 §4.2: it says so itself). */
+export function isEncryptionKeyFor({ kty, use, alg: own }: Record<string, unknown>, alg: string): boolean {
+  return (
+    use === 'enc' &&
+    typeof kty === 'string' &&
+    ENCRYPTION_ALGS[kty]?.includes(alg) === true &&
+    (own === undefined || own === alg)
+  );
 }
 
 function bitLength(base64url: string): number {

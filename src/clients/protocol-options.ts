@@ -5,6 +5,7 @@
 import { z } from 'zod';
 
 import { AppError } from '../platform/errors.ts';
+import { MESSAGE_OPTION_NAMES, MESSAGE_OPTIONS } from './message-algs.ts';
 
 const MAX_AGE_SECONDS = 400 * 86_400;
 
@@ -18,6 +19,7 @@ const schema = z.strictObject({
     .min(1)
     .max(2)
     .exactOptional(),
+  ...MESSAGE_OPTIONS,
 });
 
 export type ProtocolOptions = z.infer<typeof schema>;
@@ -26,7 +28,11 @@ export type ProtocolOption = keyof ProtocolOptions;
 export const PROTOCOL_OPTIONS = Object.keys(schema.shape) as ProtocolOption[];
 
 /** Those that oidc-provider knows by their registered names. */
-const PROVIDER_OPTIONS: ReadonlySet<ProtocolOption> = new Set(['defaultMaxAge', 'defaultAcrValues']);
+const PROVIDER_OPTIONS: ReadonlySet<ProtocolOption> = new Set([
+  'defaultMaxAge',
+  'defaultAcrValues',
+  ...MESSAGE_OPTION_NAMES,
+]);
 
 /** `defaultMaxAge` → `default_max_age` */
 export function registeredName(option: string): string {

@@ -111,6 +111,10 @@ function inferKind(
   isPublic: boolean | undefined,
 ): ClientKind {
   if (redirectUris.length === 0) {
+    // A device shows a code, and whoever owns it can read its secrets.
+    if (grantTypes.some((grant) => grant !== 'authorization_code' && SIGN_IN_GRANTS.has(grant))) {
+      return isPublic === false ? 'web' : 'native';
+    }
     if (isPublic) {
       throw refuse(
         'a public client needs a redirect URI; without one it acts for itself and must keep a secret',
@@ -119,10 +123,6 @@ function inferKind(
     return 'machine';
   }
   if (!isPublic) return 'web';
-    // A device shows a code, and whoever owns it can read its secrets.
-    if (grantTypes.some((grant) => grant !== 'authorization_code' && SIGN_IN_GRANTS.has(grant))) {
-      return isPublic === false ? 'web' : 'native';
-    }
   const destinations = redirectUris.map((uri) => destinationOf(uri));
   // A page under development comes from localhost; an installed application listens on the address (RFC 8252 §8.3).
   const isNative = destinations.some(

@@ -1,6 +1,7 @@
 /** The options of `clients create` and `clients update` for clients with demands of their own, a row each. */
 import { Option, type Command } from 'commander';
 
+import { SECURITY_PROFILES } from '../clients/profiles.ts';
 import { registeredName, type ProtocolOption, type ProtocolOptions } from '../clients/protocol-options.ts';
 import { parseDuration } from './input.ts';
 import { MESSAGE_ROWS } from './message-options.ts';
@@ -30,6 +31,39 @@ const ROWS: readonly Row[] = [
     choices: ['aal1', 'aal2'],
   },
   ...MESSAGE_ROWS,
+  {
+    property: 'tlsClientAuthSubjectDn',
+    flags: '--tls-subject-dn <name>',
+    description: 'the subject of its certificate, for tls_client_auth: CN=payments,O=Example,C=CH',
+  },
+  {
+    property: 'tlsClientAuthSanDns',
+    flags: '--tls-san-dns <name>',
+    description: 'instead: a host name that its certificate is for',
+  },
+  { property: 'tlsClientAuthSanUri', flags: '--tls-san-uri <uri>', description: 'instead: a URI' },
+  { property: 'tlsClientAuthSanIp', flags: '--tls-san-ip <address>', description: 'instead: an IP address' },
+  {
+    property: 'tlsClientAuthSanEmail',
+    flags: '--tls-san-email <address>',
+    description: 'instead: an e-mail address',
+  },
+  {
+    property: 'tlsClientCertificateBoundAccessTokens',
+    flags: '--certificate-bound',
+    description: 'access tokens must be bound to its certificate (RFC 8705)',
+  },
+  {
+    property: 'requireDpopNonce',
+    flags: '--require-dpop-nonce',
+    description: 'DPoP proofs must carry a nonce of this server (RFC 9449 §8)',
+  },
+  {
+    property: 'profile',
+    flags: '--profile <profile>',
+    description: 'sets and enforces all that FAPI 2.0 asks for',
+    choices: SECURITY_PROFILES,
+  },
 ];
 
 export type ProtocolOptionsGiven = Record<string, unknown>;

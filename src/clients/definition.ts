@@ -14,6 +14,7 @@ import {
 } from './client.ts';
 import { checkJwks } from './jwks.ts';
 import { checkMessageOptions, needsKeys } from './message-options.ts';
+import { checkMutualTls, hasCertificate } from './mutual-tls.ts';
 import { checkProtocolOptions } from './protocol-options.ts';
 import {
   checkOrigin,
@@ -24,6 +25,7 @@ import {
   originsOf,
 } from './redirect-uris.ts';
 import { checkRolesClaim } from './roles-claim.ts';
+import { checkSecurityProfile, underProfile } from './security-profile.ts';
 
 const MAX_URIS = 50;
 const WEB_PAGES = ['clientUri', 'logoUri', 'policyUri', 'tosUri', 'initiateLoginUri', 'jwksUri'] as const;
@@ -79,7 +81,7 @@ export function defineClient(input: DefinitionInput): ClientDefinition {
   if (isAskedPublic !== undefined && isAskedPublic !== isPublic(definition)) {
     throw refuse(`a ${kind} client is ${isPublicKind(kind) ? 'public' : 'confidential'}`);
   }
-  return checked(definition);
+  return checked(underProfile(definition, given));
 }
 
 /**
@@ -97,7 +99,8 @@ export function changeDefinition(before: ClientDefinition, changes: DefinitionCh
   if (before.kind === 'browser' && changes.allowedOrigins === undefined && isDerived) {
     after['allowedOrigins'] = originsOf(after['redirectUris'] as string[]);
   }
-  return checked(after as unknown as ClientDefinition);
+  const definition = after as unknown as ClientDefinition;
+  return checked(before.profile === definition.profile ? definition : underProfile(definition, changes));
 }
 
 /** The properties whose values differ, for the audit record. */
@@ -151,6 +154,8 @@ function checked(input: ClientDefinition): ClientDefinition {
   checkRolesClaim(definition.rolesClaim);
   checkProtocolOptions(definition);
   checkMessageOptions(definition);
+  checkMutualTls(definition);
+  checkSecurityProfile(definition);
   return definition;
 }
 
@@ -254,18 +259,20 @@ function checkAuthentication(definition: ClientDefinition): void {
     throw refuse(
       isPublicKind(kind)
         ? `a ${kind} client cannot keep a secret (RFC 6749 §2.1): its authentication method is none`
-        : `a ${kind} client must authenticate: choose client_secret_basic, client_secret_post or private_key_jwt`,
+        : `a ${kind} client must authenticate: choose client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth`,
     );
   }
   if (authMethod === 'private_key_jwt' && (jwks === undefined) === (jwksUri === undefined)) {
     throw refuse('private_key_jwt needs the public keys, as one of jwks and jwks_uri');
   }
-  const mayHaveKeys = authMethod === 'private_key_jwt' || needsKeys(definition);
+  const mayHaveKeys =
+    authMethod === 'private_key_jwt' || hasCertificate(definition) || needsKeys(definition);
   if (!mayHaveKeys && (jwks !== undefined || jwksUri !== undefined)) {
     throw refuse(
       `jwks and jwks_uri are for private_key_jwt, signed requests and encrypted answers, and this client, which uses ${authMethod}, has none of them`,
     );
   }
+  if (jwks !== undefined && jwksUri !== undefined) throw refuse('give one of jwks and jwks_uri');
   if (jwks !== undefined) checkJwks(jwks);
   if (!requirePkce && isPublic(definition)) {
     throw refuse('a public client must use PKCE (RFC 9700 §2.1.1)');

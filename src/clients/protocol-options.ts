@@ -6,6 +6,7 @@ import { z } from 'zod';
 
 import { AppError } from '../platform/errors.ts';
 import { MESSAGE_OPTION_NAMES, MESSAGE_OPTIONS } from './message-algs.ts';
+import { SECURITY_PROFILES } from './profiles.ts';
 
 const MAX_AGE_SECONDS = 400 * 86_400;
 
@@ -20,6 +21,18 @@ const schema = z.strictObject({
     .max(2)
     .exactOptional(),
   ...MESSAGE_OPTIONS,
+  /** The certificate that the client authenticates with, by one of these (RFC 8705 §2.1.2). */
+  tlsClientAuthSubjectDn: z.string().exactOptional(),
+  tlsClientAuthSanDns: z.string().exactOptional(),
+  tlsClientAuthSanUri: z.string().exactOptional(),
+  tlsClientAuthSanIp: z.string().exactOptional(),
+  tlsClientAuthSanEmail: z.string().exactOptional(),
+  /** Whether access tokens are good only along with the certificate they were given to (RFC 8705 §3). */
+  tlsClientCertificateBoundAccessTokens: z.boolean().exactOptional(),
+  /** Whether DPoP proofs must carry a nonce of ours (RFC 9449 §8). */
+  requireDpopNonce: z.boolean().exactOptional(),
+  /** Sets and enforces all that a security profile asks for. */
+  profile: z.enum(SECURITY_PROFILES).exactOptional(),
 });
 
 export type ProtocolOptions = z.infer<typeof schema>;
@@ -32,6 +45,12 @@ const PROVIDER_OPTIONS: ReadonlySet<ProtocolOption> = new Set([
   'defaultMaxAge',
   'defaultAcrValues',
   ...MESSAGE_OPTION_NAMES,
+  'tlsClientAuthSubjectDn',
+  'tlsClientAuthSanDns',
+  'tlsClientAuthSanUri',
+  'tlsClientAuthSanIp',
+  'tlsClientAuthSanEmail',
+  'tlsClientCertificateBoundAccessTokens',
 ]);
 
 /** `defaultMaxAge` → `default_max_age` */

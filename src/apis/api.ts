@@ -23,6 +23,10 @@ export interface ApiDefinition {
   accessTokenFormat: AccessTokenFormat;
   /** Instead of the configured lifetime. */
   accessTokenTtlSeconds?: number;
+  /** Refresh tokens for it end when they were not used for this long: at the latest, for others may be stricter. */
+  refreshTokenIdleSeconds?: number;
+  /** And with their family, however often they are used. */
+  refreshTokenAbsoluteSeconds?: number;
   /** What signs its tokens, where they are JWTs. */
   signingAlg: ApiSigningAlg;
   /** Whether a client may get tokens for it while the person is signed out. */

@@ -14,6 +14,8 @@ const SCOPE_TOKEN = /^[\x21\x23-\x5B\x5D-\x7E]{1,128}$/;
 const IDENTIFIER = /^[A-Za-z][A-Za-z0-9+.-]*:[\x21\x24-\x5B\x5D-\x7E]+$/;
 const MAX_IDENTIFIER_LENGTH = 500;
 const MIN_ACCESS_TOKEN_SECONDS = 30;
+const MIN_REFRESH_TOKEN_SECONDS = 60;
+const MAX_REFRESH_TOKEN_SECONDS = 400 * 86_400;
 
 export type ApiInput = Partial<ApiDefinition> & { name: string };
 export type ApiChanges = {
@@ -116,7 +118,29 @@ function checked(input: ApiDefinition): ApiDefinition {
   ) {
     throw refuse(`an access token lives ${MIN_ACCESS_TOKEN_SECONDS} to ${MAX_ACCESS_TOKEN_SECONDS} seconds`);
   }
+  checkRefreshLifetimes(definition);
   return definition;
+}
+
+function checkRefreshLifetimes({
+  refreshTokenIdleSeconds: idle,
+  refreshTokenAbsoluteSeconds: absolute,
+}: ApiDefinition): void {
+  for (const seconds of [idle, absolute]) {
+    if (seconds === undefined) continue;
+    if (
+      !Number.isSafeInteger(seconds) ||
+      seconds < MIN_REFRESH_TOKEN_SECONDS ||
+      seconds > MAX_REFRESH_TOKEN_SECONDS
+    ) {
+      throw refuse(
+        `a refresh token lives ${MIN_REFRESH_TOKEN_SECONDS} to ${MAX_REFRESH_TOKEN_SECONDS} seconds`,
+      );
+    }
+  }
+  if (idle !== undefined && absolute !== undefined && idle > absolute) {
+    throw refuse('a refresh token cannot lie unused for longer than its family lives');
+  }
 }
 
 /** Shown on the consent page: no characters that hide or turn round what stands beside them. */

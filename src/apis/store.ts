@@ -6,6 +6,8 @@ interface ApiRow {
   name: string;
   access_token_format: Api['accessTokenFormat'];
   access_token_ttl_seconds: number | null;
+  refresh_token_idle_seconds: number | null;
+  refresh_token_absolute_seconds: number | null;
   signing_alg: Api['signingAlg'];
   allow_offline_access: boolean;
   client_id: string | null;
@@ -25,6 +27,8 @@ function columnsOf(definition: ApiDefinition): Record<string, unknown> {
     name: definition.name,
     access_token_format: definition.accessTokenFormat,
     access_token_ttl_seconds: definition.accessTokenTtlSeconds,
+    refresh_token_idle_seconds: definition.refreshTokenIdleSeconds,
+    refresh_token_absolute_seconds: definition.refreshTokenAbsoluteSeconds,
     signing_alg: definition.signingAlg,
     allow_offline_access: definition.allowOfflineAccess,
     client_id: definition.clientId,
@@ -164,6 +168,12 @@ function toApi(row: ApiRow): Api {
     name: row.name,
     accessTokenFormat: row.access_token_format,
     ...(row.access_token_ttl_seconds !== null && { accessTokenTtlSeconds: row.access_token_ttl_seconds }),
+    ...(row.refresh_token_idle_seconds !== null && {
+      refreshTokenIdleSeconds: row.refresh_token_idle_seconds,
+    }),
+    ...(row.refresh_token_absolute_seconds !== null && {
+      refreshTokenAbsoluteSeconds: row.refresh_token_absolute_seconds,
+    }),
     signingAlg: row.signing_alg,
     allowOfflineAccess: row.allow_offline_access,
     ...(row.client_id !== null && { clientId: row.client_id }),

@@ -19,13 +19,20 @@ interface ApiOptions {
   name?: string;
   format?: AccessTokenFormat;
   ttl?: number;
+  refreshIdle?: number;
+  refreshAbsolute?: number;
   alg?: ApiSigningAlg;
   offlineAccess?: boolean;
   client?: string;
   json?: true;
 }
 
-const CLEARABLE = { ttl: 'accessTokenTtlSeconds', client: 'clientId' } as const;
+const CLEARABLE = {
+  ttl: 'accessTokenTtlSeconds',
+  'refresh-idle': 'refreshTokenIdleSeconds',
+  'refresh-absolute': 'refreshTokenAbsoluteSeconds',
+  client: 'clientId',
+} as const;
 
 export function addApis(program: Command): void {
   const apis = program
@@ -138,6 +145,16 @@ function addDefinitionOptions(command: Command): Command {
   return command
     .addOption(new Option('--format <format>', 'of its access tokens').choices(ACCESS_TOKEN_FORMATS))
     .option('--ttl <duration>', 'the life of its access tokens: 300, 10m', parseDuration)
+    .option(
+      '--refresh-idle <duration>',
+      'refresh tokens for it end when unused for so long: 8h; the settings are the most',
+      parseDuration,
+    )
+    .option(
+      '--refresh-absolute <duration>',
+      'and after so long, however often they are used: 30d; the settings are the most',
+      parseDuration,
+    )
     .addOption(new Option('--alg <alg>', 'what signs its JWTs').choices(API_SIGNING_ALGS))
     .option('--offline-access', 'give tokens for it also while the person is signed out')
     .option('--client <client-id>', 'the client that stands for it, and may ask about its tokens')
@@ -215,6 +232,8 @@ function readDefinition({
   name,
   format,
   ttl,
+  refreshIdle,
+  refreshAbsolute,
   alg,
   offlineAccess,
   client,
@@ -223,6 +242,8 @@ function readDefinition({
     name,
     accessTokenFormat: format,
     accessTokenTtlSeconds: ttl,
+    refreshTokenIdleSeconds: refreshIdle,
+    refreshTokenAbsoluteSeconds: refreshAbsolute,
     signingAlg: alg,
     allowOfflineAccess: offlineAccess,
     clientId: client,
@@ -254,7 +275,9 @@ async function showApi({ subjects }: Operator, api: Api, json: true | undefined)
       ['Identifier', api.identifier],
       ['Name', api.name],
       ['Access tokens', tokensOf(api)],
-      ['Life', api.accessTokenTtlSeconds === undefined ? undefined : `${api.accessTokenTtlSeconds} s`],
+      ['Life', secondsOf(api.accessTokenTtlSeconds)],
+      ['Refresh, unused', secondsOf(api.refreshTokenIdleSeconds)],
+      ['Refresh, at all', secondsOf(api.refreshTokenAbsoluteSeconds)],
       ['Offline access', yesOrNo(api.allowOfflineAccess)],
       ['Client', api.clientId],
       ['Permissions', api.permissions.map(({ name, description }) => `${name} (${description})`)],
@@ -264,6 +287,10 @@ async function showApi({ subjects }: Operator, api: Api, json: true | undefined)
       ['Changed', `${formatTime(api.updatedAt)} UTC`],
     ]),
   );
+}
+
+function secondsOf(seconds: number | undefined): string | undefined {
+  return seconds === undefined ? undefined : `${seconds} s`;
 }
 
 function tokensOf(api: Api): string {
@@ -276,6 +303,8 @@ function presentApi(api: Api): object {
     name: api.name,
     access_token_format: api.accessTokenFormat,
     access_token_ttl_seconds: api.accessTokenTtlSeconds ?? null,
+    refresh_token_idle_seconds: api.refreshTokenIdleSeconds ?? null,
+    refresh_token_absolute_seconds: api.refreshTokenAbsoluteSeconds ?? null,
     signing_alg: api.signingAlg,
     offline_access: api.allowOfflineAccess,
     client_id: api.clientId ?? null,

@@ -30,6 +30,44 @@ const ROWS: readonly Row[] = [
     description: 'what a request without acr_values asks for',
     choices: ['aal1', 'aal2'],
   },
+  {
+    property: 'refreshTokenIdleSeconds',
+    flags: '--refresh-idle <duration>',
+    description: 'its refresh tokens end when unused for so long: 8h; the settings are the most',
+    parse: parseDuration,
+  },
+  {
+    property: 'refreshTokenAbsoluteSeconds',
+    flags: '--refresh-absolute <duration>',
+    description: 'and after so long, however often they are used: 30d; the settings are the most',
+    parse: parseDuration,
+  },
+  {
+    property: 'rotateRefreshTokens',
+    flags: '--rotate-refresh-tokens',
+    description: 'each refresh gives a new refresh token, as is the rule',
+  },
+  {
+    property: 'rotateRefreshTokens',
+    flags: '--no-rotate-refresh-tokens',
+    description: 'keep them, for a client whose tokens are bound to a key or a certificate',
+  },
+  {
+    property: 'tokenExchangeAudiences',
+    flags: '--token-exchange-api <api...>',
+    description: 'what it may get tokens for in exchange for others (RFC 8693)',
+  },
+  {
+    property: 'tokenExchangeSubjectClients',
+    flags: '--token-exchange-from <client-id...>',
+    description: 'whose tokens it may exchange, beside its own',
+  },
+  {
+    property: 'tokenExchangeModes',
+    flags: '--token-exchange-mode <mode...>',
+    description: 'as the person, or named as the one who acts for them',
+    choices: ['impersonation', 'delegation'],
+  },
   ...MESSAGE_ROWS,
   {
     property: 'tlsClientAuthSubjectDn',

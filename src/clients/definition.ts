@@ -16,6 +16,8 @@ import { checkJwks } from './jwks.ts';
 import { checkMessageOptions, needsKeys } from './message-options.ts';
 import { checkMutualTls, hasCertificate } from './mutual-tls.ts';
 import { checkProtocolOptions } from './protocol-options.ts';
+import { checkRefreshOptions } from './refresh-options.ts';
+import { checkTokenExchange } from './token-exchange-options.ts';
 import {
   checkOrigin,
   checkRedirectUri,
@@ -28,6 +30,7 @@ import { checkRolesClaim } from './roles-claim.ts';
 import { checkSecurityProfile, underProfile } from './security-profile.ts';
 
 const MAX_URIS = 50;
+const OF_MACHINES: ReadonlySet<string> = new Set(['client_credentials', TOKEN_EXCHANGE]);
 const WEB_PAGES = ['clientUri', 'logoUri', 'policyUri', 'tosUri', 'initiateLoginUri', 'jwksUri'] as const;
 const EMAIL = /^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)*$/;
 
@@ -153,6 +156,8 @@ function checked(input: ClientDefinition): ClientDefinition {
   checkPolicies(definition);
   checkRolesClaim(definition.rolesClaim);
   checkProtocolOptions(definition);
+  checkRefreshOptions(definition);
+  checkTokenExchange(definition);
   checkMessageOptions(definition);
   checkMutualTls(definition);
   checkSecurityProfile(definition);
@@ -223,9 +228,9 @@ function checkGrants(definition: ClientDefinition): void {
   const { kind, grantTypes, redirectUris, scopes } = definition;
   const has = (grant: (typeof GRANT_TYPES)[number]): boolean => grantTypes.includes(grant);
   if (kind === 'machine') {
-    if (grantTypes.length !== 1 || !has('client_credentials')) {
+    if (grantTypes.length === 0 || !grantTypes.every((grant) => OF_MACHINES.has(grant))) {
       throw refuse(
-        'a client without redirect URIs acts for itself: its one grant type is client_credentials; give a redirect URI if people sign in to it',
+        'a client without redirect URIs acts for itself: its grant type is client_credentials, or token exchange; give a redirect URI if people sign in to it',
       );
     }
     if (scopes.includes('openid') || scopes.includes('offline_access')) {

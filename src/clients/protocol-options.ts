@@ -9,6 +9,9 @@ import { MESSAGE_OPTION_NAMES, MESSAGE_OPTIONS } from './message-algs.ts';
 import { SECURITY_PROFILES } from './profiles.ts';
 
 const MAX_AGE_SECONDS = 400 * 86_400;
+const MIN_REFRESH_TOKEN_SECONDS = 60;
+const refreshSeconds = z.int().min(MIN_REFRESH_TOKEN_SECONDS).max(MAX_AGE_SECONDS);
+const names = z.array(z.string().min(1).max(500)).min(1).max(50);
 
 /** By our own names; the registered ones follow from them. */
 const schema = z.strictObject({
@@ -17,6 +20,22 @@ const schema = z.strictObject({
   /** What a request without `acr_values` asks for (OIDC Registration §2). */
   defaultAcrValues: z
     .array(z.enum(['aal1', 'aal2']))
+    .min(1)
+    .max(2)
+    .exactOptional(),
+  /** A refresh token ends when it was not used for this long; the settings and the APIs may be stricter. */
+  refreshTokenIdleSeconds: refreshSeconds.exactOptional(),
+  /** And with its family, however often it is used. */
+  refreshTokenAbsoluteSeconds: refreshSeconds.exactOptional(),
+  /** False where sender-constrained refresh tokens are to be kept (FAPI 2.0 §5.3.2.1). */
+  rotateRefreshTokens: z.boolean().exactOptional(),
+  /** The APIs that it may get tokens for in exchange for others (RFC 8693). */
+  tokenExchangeAudiences: names.exactOptional(),
+  /** Whose tokens it may exchange, beside its own. */
+  tokenExchangeSubjectClients: names.exactOptional(),
+  /** As the person, or on behalf of them and named as the one who acts (RFC 8693 §1.1). */
+  tokenExchangeModes: z
+    .array(z.enum(['impersonation', 'delegation']))
     .min(1)
     .max(2)
     .exactOptional(),

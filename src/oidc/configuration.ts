@@ -10,6 +10,7 @@ import { GATEHOUSE_METADATA } from '../clients/metadata.ts';
 import type { SigningAlg } from '../keys/signing-key.ts';
 import { accessTokenSeconds } from './entitlement.ts';
 import { createOfflineAccess } from './offline-access.ts';
+import type { RefreshTokens } from './refresh-tokens.ts';
 import { ACR_ONE_FACTOR, ACR_TWO_FACTORS } from './requirements.ts';
 import type { Resources } from './resources.ts';
 import { OIDC_SCOPES } from './scopes.ts';
@@ -48,6 +49,7 @@ export interface ConfigurationInput {
   loadExistingGrant: (ctx: KoaContextWithOIDC) => Promise<Grant | undefined>;
   clientOf: (providerClient: object) => Client | undefined;
   resources: Resources;
+  refreshTokens: RefreshTokens;
   structuredTokens: StructuredTokens;
   mayIntrospect: MayAsk;
   /** For what the library reads from clients' addresses: `jwks_uri`. */
@@ -159,10 +161,10 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     },
     clientBasedCORS: (_ctx, origin, client) => clientOf(client)?.allowedOrigins.includes(origin) ?? false,
 
-    // Every refresh rotates; who presents a spent one is decided in adapter.ts.
-    rotateRefreshToken: true,
+    // Which rotate is said in refresh-tokens.ts; who presents a spent one is decided in adapter.ts.
+    rotateRefreshToken: input.refreshTokens.rotates,
     // Without offline_access the refresh token ends with the session: expiresWithSession says so by default.
-    issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    issueRefreshToken: input.refreshTokens.issues,
     extraTokenClaims: resources.tokenClaims,
     formats: {
       customizers: { jwt: (_ctx, token, parts) => input.structuredTokens.carry(token as object, parts) },
@@ -174,11 +176,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       ClientCredentials: (_ctx, token, client) => lifeOf(token, client),
       AuthorizationCode: ttl.authorizationCodeSeconds,
       IdToken: ttl.idTokenSeconds,
-      RefreshToken: (_ctx, token) =>
-        Math.max(
-          1,
-          Math.min(ttl.refreshTokenIdleSeconds, ttl.refreshTokenAbsoluteSeconds - token.totalLifetime()),
-        ),
+      RefreshToken: input.refreshTokens.secondsLeft,
       Grant: longestGrantSeconds(ttl),
       Interaction: ttl.interactionSeconds,
       Session: (_ctx, session) =>

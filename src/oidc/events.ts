@@ -126,7 +126,9 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
       });
   };
   issue('access_token', answer.access_token, entities.AccessToken ?? entities.ClientCredentials);
-  issue('refresh_token', answer.refresh_token, entities.RefreshToken);
+  // One that does not rotate comes along with the answer, but it is the one that was presented.
+  const isKept = grantType === 'refresh_token' && !entities.RotatedRefreshToken;
+  if (!isKept) issue('refresh_token', answer.refresh_token, entities.RefreshToken);
   issue('id_token', answer.id_token, claimsOf(answer.id_token));
 
   const audience = (entities.AccessToken ?? entities.ClientCredentials)?.aud;

@@ -34,6 +34,7 @@ import { createInteractions, type Interactions } from './interactions.ts';
 import { createPolicy } from './policy.ts';
 import { createClientIndex, createProvider } from './provider.ts';
 import type { RecordKeeping } from './record-before-response.ts';
+import { createRefreshTokens } from './refresh-tokens.ts';
 import { createResources } from './resources.ts';
 import { OIDC_SCOPES } from './scopes.ts';
 import { createSignOutRecorder } from './sign-out.ts';
@@ -122,6 +123,13 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     oidcScopes: OIDC_SCOPES,
     findAccount: (ctx, sub) => findAccount(ctx, sub) as unknown as Promise<ProviderAccount | undefined>,
   });
+  const refreshTokens = createRefreshTokens({
+    ttl,
+    apis,
+    store,
+    clientOf,
+    checkTarget: resources.checkTarget,
+  });
   const mayIntrospect = createMayIntrospect({ apis, findClient: clients.find });
 
   const build = (): Provider => {
@@ -132,6 +140,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
       clients,
       clientOf,
       resources,
+      refreshTokens,
       structuredTokens,
       store,
       events,
@@ -143,6 +152,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         clientOf,
         pages,
         resources,
+        refreshTokens,
         structuredTokens,
         mayIntrospect,
         jwks: {

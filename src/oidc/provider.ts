@@ -14,6 +14,7 @@ import { digest, randomToken } from '../platform/ids.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { EventRecorder } from './events.ts';
 import { type RecordKeeping, recordBeforeResponse } from './record-before-response.ts';
+import type { RefreshTokens } from './refresh-tokens.ts';
 import type { Resources } from './resources.ts';
 import { applyRoleClaims } from './role-claims.ts';
 import { putSidIntoIdTokens } from './sign-out.ts';
@@ -27,6 +28,7 @@ export interface ProviderDependencies {
   clients: ClientService;
   clientOf: ClientIndex;
   resources: Resources;
+  refreshTokens: RefreshTokens;
   structuredTokens: StructuredTokens;
   store: OidcStore;
   events: EventRecorder;
@@ -62,6 +64,7 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   limitPushedRequests(provider, dependencies.parSeconds);
   applyRoleClaims(provider, clientOf);
   dependencies.resources.checkBeforeSpending(provider);
+  dependencies.refreshTokens.bind(provider);
   dependencies.structuredTokens.letThrough(provider);
   events.bind(provider);
   keeping.signOut.bind(provider);

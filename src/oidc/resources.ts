@@ -40,6 +40,8 @@ export interface Resources {
     ctx: KoaContextWithOIDC,
     token: AccessToken | ClientCredentials,
   ) => Promise<Record<string, unknown> | undefined>;
+  /** The decision itself, for a refresh token that is not spent. @throws InvalidTarget, InvalidScope */
+  checkTarget: (ctx: KoaContextWithOIDC, source: GrantSource) => Promise<void>;
   /** Puts the decision before the spending. */
   checkBeforeSpending: (provider: Provider) => void;
 }
@@ -165,6 +167,7 @@ export function createResources({
       };
     },
 
+    checkTarget,
     checkBeforeSpending: (provider) => {
       for (const model of [provider.AuthorizationCode, provider.RefreshToken]) {
         const prototype = model.prototype as unknown as { consume: (this: GrantSource) => Promise<void> };

@@ -1,0 +1,162 @@
+/**
+ * How long access can be renewed, and by what: the life of refresh tokens, and whether each refresh gives a new one.
+ *
+ * Of the lifetimes that the settings, the client and the APIs ask for, the strictest counts. So the settings are the
+ * most that anybody gets, and grants, and the memory of revocations, which live as long as those allow, outlive every
+ * refresh token.
+ *
+ * A refresh token that does not rotate (clients/refresh-options.ts says whose) is never spent: using it puts off the end
+ * of its idle time, and nothing else about it changes. A retry gets an access token of its own.
+ *
+ * Elsewhere: that of those that rotate each has one successor (adapter.ts), and the binding to a key or certificate,
+ * which the library checks before it comes here.
+ */
+import { errors, type KoaContextWithOIDC, type Provider, type RefreshToken } from 'oidc-provider';
+
+import type { ApiService } from '../apis/service.ts';
+import { currentUnitOfWork } from '../audit/unit-of-work.ts';
+import type { Client } from '../clients/client.ts';
+import { rotatesRefreshToken } from '../clients/refresh-options.ts';
+import { AppError } from '../platform/errors.ts';
+import { wordsOf } from './entitlement.ts';
+import { orTemporarilyUnavailable } from './errors.ts';
+import type { OidcStore } from './store/port.ts';
+
+export interface RefreshLimits {
+  idleSeconds: number;
+  absoluteSeconds: number;
+}
+
+/** What an API or a client asks for. */
+interface RefreshWish {
+  refreshTokenIdleSeconds?: number;
+  refreshTokenAbsoluteSeconds?: number;
+}
+
+/** What a refresh token and a code have in common. */
+interface Source {
+  scope?: string | undefined;
+  resource?: string | string[] | undefined;
+}
+
+export interface RefreshTokens {
+  /** The library's `issueRefreshToken`. */
+  issues: (
+    ctx: KoaContextWithOIDC,
+    client: { grantTypeAllowed: (type: string) => boolean },
+    source: object,
+  ) => Promise<boolean>;
+  /** The library's `rotateRefreshToken`. @throws InvalidGrant, InvalidTarget, InvalidScope */
+  rotates: (ctx: KoaContextWithOIDC) => Promise<boolean>;
+  /** The library's `ttl.RefreshToken`. */
+  secondsLeft: (ctx: KoaContextWithOIDC, token: { totalLifetime: () => number }) => number;
+  /** Puts off the end of those that were used and kept. */
+  bind: (provider: Provider) => void;
+}
+
+/** A write for every use would be one too many: the end is put off when so much of the idle time has gone. */
+const PUT_OFF_AFTER = 0.05;
+
+export interface RefreshTokensDependencies {
+  ttl: { refreshTokenIdleSeconds: number; refreshTokenAbsoluteSeconds: number };
+  apis: Pick<ApiService, 'find'>;
+  store: Pick<OidcStore, 'find' | 'upsert'>;
+  clientOf: (providerClient: object) => Client | undefined;
+  /** What would be checked before the token is spent, where it is. @throws InvalidTarget, InvalidScope */
+  checkTarget: (ctx: KoaContextWithOIDC, token: RefreshToken) => Promise<void>;
+}
+
+/** The strictest of them all; the configured ones are always among them. */
+export function strictest(
+  ttl: RefreshTokensDependencies['ttl'],
+  wishes: readonly (RefreshWish | undefined)[],
+): RefreshLimits {
+  const least = (configured: number, wished: (number | undefined)[]): number =>
+    Math.min(configured, ...wished.filter((seconds) => seconds !== undefined));
+  return {
+    idleSeconds: least(
+      ttl.refreshTokenIdleSeconds,
+      wishes.map((wish) => wish?.refreshTokenIdleSeconds),
+    ),
+    absoluteSeconds: least(
+      ttl.refreshTokenAbsoluteSeconds,
+      wishes.map((wish) => wish?.refreshTokenAbsoluteSeconds),
+    ),
+  };
+}
+
+export function createRefreshTokens(dependencies: RefreshTokensDependencies): RefreshTokens {
+  const { ttl, apis, store, clientOf } = dependencies;
+  /** Worked out where there is time to look things up, for the library asks for the lifetime in passing. */
+  const limits = new WeakMap<object, RefreshLimits>();
+
+  const prepare = async ({ req, oidc }: KoaContextWithOIDC, { resource }: Source): Promise<RefreshLimits> => {
+    const identifiers = [resource ?? []].flat();
+    const wishes = await Promise.all(
+      identifiers.map((identifier) => orTemporarilyUnavailable(() => apis.find(identifier))),
+    );
+    const found = strictest(ttl, [oidc.client && clientOf(oidc.client), ...wishes]);
+    limits.set(req, found);
+    return found;
+  };
+
+  const secondsLeft: RefreshTokens['secondsLeft'] = ({ req }, token) => {
+    const { idleSeconds, absoluteSeconds } = limits.get(req) ?? strictest(ttl, []);
+    return Math.max(1, Math.min(idleSeconds, absoluteSeconds - token.totalLifetime()));
+  };
+
+  /** Only ever later, and never beyond the family's end. */
+  const putOffEnd = async (
+    token: RefreshToken,
+    { idleSeconds, absoluteSeconds }: RefreshLimits,
+  ): Promise<void> => {
+    const now = Math.floor(Date.now() / 1000);
+    const secondsMore = Math.min(idleSeconds, absoluteSeconds - token.totalLifetime());
+    const exp = now + secondsMore;
+    if (exp - Number(token.exp) < idleSeconds * PUT_OFF_AFTER) return;
+    const payload = await store.find('RefreshToken', token.jti);
+    if (!payload) return;
+    try {
+      await store.upsert('RefreshToken', token.jti, { ...payload, exp }, secondsMore);
+    } catch (error) {
+      // It was revoked meanwhile, and stays so.
+      if (!(error instanceof AppError && error.code === 'grant_ended')) throw error;
+    }
+  };
+
+  return {
+    issues: async (ctx, client, source) => {
+      if (!client.grantTypeAllowed('refresh_token')) return false;
+      await prepare(ctx, source as Source);
+      return true;
+    },
+
+    rotates: async (ctx) => {
+      const { RefreshToken: token } = ctx.oidc.entities;
+      const client = ctx.oidc.client && clientOf(ctx.oidc.client);
+      if (!token || !client) throw new Error('a refresh without a token or a client');
+      const { absoluteSeconds } = await prepare(ctx, token);
+      // Both may have been tightened since the token was given.
+      if (token.totalLifetime() >= absoluteSeconds) {
+        throw new errors.InvalidGrant('the family of the refresh token is at the end of its life');
+      }
+      if (wordsOf(token.scope).includes('offline_access') && !client.scopes.includes('offline_access')) {
+        throw new errors.InvalidGrant('the client may no longer act while the person is away');
+      }
+      if (rotatesRefreshToken(client, token)) return true;
+      await dependencies.checkTarget(ctx, token);
+      return false;
+    },
+
+    secondsLeft,
+
+    bind: (provider) => {
+      provider.on('grant.success', (ctx) => {
+        const { RefreshToken: token, RotatedRefreshToken: rotated } = ctx.oidc.entities;
+        const found = limits.get(ctx.req);
+        if (!token || !found || rotated || ctx.oidc.params?.['grant_type'] !== 'refresh_token') return;
+        currentUnitOfWork()?.onCommit(() => putOffEnd(token, found));
+      });
+    },
+  };
+}

@@ -1,0 +1,23 @@
+/** Proofs of possession (RFC 9449) as a client with a key of its own makes them. */
+import { exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK } from 'jose';
+
+import { randomToken } from '../../src/platform/ids.ts';
+
+export interface ProofKey {
+  privateKey: CryptoKey;
+  jwk: JWK;
+}
+
+export async function proofKey(): Promise<ProofKey> {
+  const { privateKey, publicKey } = await generateKeyPair('ES256');
+  return { privateKey, jwk: await exportJWK(publicKey) };
+}
+
+/** The headers of a request to the token endpoint with a proof by that key. */
+export async function proven(issuer: string, key: ProofKey): Promise<{ headers: { dpop: string } }> {
+  const dpop = await new SignJWT({ htm: 'POST', htu: `${issuer}/oauth/token`, jti: randomToken() })
+    .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: key.jwk })
+    .setIssuedAt(Math.floor(Date.now() / 1000))
+    .sign(key.privateKey);
+  return { headers: { dpop } };
+}

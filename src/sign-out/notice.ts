@@ -6,7 +6,7 @@
  *  - the audit log is the queue: a notice is made of the chained record of a sign-out and of nothing else, so none is
  *    lost with a process, and none is sent for a sign-out that was not recorded (expand.ts);
  *  - one process at a time delivers a notice; it is tried again with growing pauses until it succeeds, the application
- *    refuses it (400), or it is given up (delivery.ts, outcome.ts); every outcome is recorded;
+ *    refuses it (400), or it is given up (delivery.ts, platform/delivery/); every outcome is recorded;
  *  - a logout token is made when it is sent, so it is fresh however long the application was away (logout-token.ts).
  *
  * Elsewhere: what a sign-out in the browser ends and records (oidc/sign-out.ts), which addresses may be asked

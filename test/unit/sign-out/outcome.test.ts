@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { judgeAttempt, pauseSeconds } from '../../../src/sign-out/outcome.ts';
+import { judgeAttempt, pauseSeconds } from '../../../src/platform/delivery/outcome.ts';
 
 const now = new Date('2026-03-01T12:00:00Z');
 const inSeconds = (seconds: number): Date => new Date(now.getTime() + seconds * 1000);

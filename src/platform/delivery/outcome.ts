@@ -1,7 +1,7 @@
 /** What is to become of a notice after one attempt. */
 export type Outcome =
   | { kind: 'delivered'; status: number }
-  /** The application understood and will not have it (OIDC Back-Channel Logout 1.0 §2.8). */
+  /** The application understood and will not have it: for logout tokens, OIDC Back-Channel Logout 1.0 §2.8. */
   | { kind: 'refused'; status: number }
   | { kind: 'later'; nextAttemptAt: Date; reason: string }
   | { kind: 'given_up'; reason: string };

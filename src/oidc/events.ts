@@ -207,7 +207,7 @@ export function recordOtherQuestion(ctx: KoaContextWithOIDC): void {
 }
 
 function refusedToken(ctx: KoaContextWithOIDC, error: Refusal, { onGrant }: EventSettings): AuditEvent {
-  const grantType = ((ctx.oidc.params?.['grant_type'] as string | undefined) ?? 'none').slice(0, 100);
+  const grantType = grantTypeOf(ctx);
   onGrant?.(grantType, 'failure');
   return {
     type: 'token.refused',
@@ -215,6 +215,12 @@ function refusedToken(ctx: KoaContextWithOIDC, error: Refusal, { onGrant }: Even
     ...subjectOf(ctx),
     payload: { grant_type: grantType, error: error.error ?? error.name, ...reasonOf(error) },
   };
+}
+
+/** Given several times it is a list, until the library gets to refusing it. */
+function grantTypeOf(ctx: KoaContextWithOIDC): string {
+  const given: unknown = ctx.oidc.params?.['grant_type'];
+  return typeof given === 'string' ? given.slice(0, 100) : 'none';
 }
 
 function refused(

@@ -1,0 +1,114 @@
+/** Requests that nobody thought of: never a fault of ours, never a look inside, never silence. */
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import fc from 'fast-check';
+
+import {
+  authorizationRequest,
+  authorize,
+  basicOf,
+  codeOf,
+  redeem,
+  signedIn,
+} from '../support/application.ts';
+import { startGatehouse, type StoreKind, type TestServer } from '../support/gatehouse.ts';
+import { generatedRequest, type Treasures } from '../support/generated-requests.ts';
+import { sendRaw, type RawAnswer, type RawRequest } from '../support/raw-http.ts';
+
+/** The same requests in every run of the suite; another seed is another set. */
+const SEED = 20_261_122;
+const RUNS = 600;
+const PATIENCE_MS = 20_000;
+const PAGES = ['/', '/interaction/someone', '/interaction/someone/login', '/device', '/account'];
+const INSIDE =
+  /node_modules|\.ts:\d+|\bat (?:async )?[\w.<>]+ \(|\bselect\b .*\bfrom\b|\binsert into\b|ECONN|postgres:|"stack"/i;
+
+jest.setTimeout(180_000);
+
+describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
+  let server: TestServer;
+  let targets: string[];
+  let situation: Situation;
+  beforeAll(async () => {
+    server = await startGatehouse({ store });
+    targets = [...(await endpointsOf(server)), ...PAGES];
+    situation = await prepare(server);
+  });
+  afterAll(() => server.stop());
+
+  it('whatever is asked is answered, and nothing is our fault', async () => {
+    await fc.assert(
+      fc.asyncProperty(generatedRequest(targets, situation.treasures), async (request) => {
+        const answer = await answerTo(server, request);
+        expect(answer.headers['x-request-id']).toEqual(expect.any(String));
+        expect(answer.status >= 500 ? `${answer.status} ${answer.body}` : 'no fault').toBe('no fault');
+        expect(answer.body).not.toMatch(INSIDE);
+      }),
+      { seed: SEED, numRuns: RUNS },
+    );
+  });
+
+  it('afterwards people sign in as before, and no fault is on record', async () => {
+    const { application, person, credentials } = situation;
+    const request = authorizationRequest(server, application);
+    const code = codeOf(await authorize(person, request, credentials));
+    expect((await redeem(server, application, { code, verifier: request.verifier })).status).toBe(200);
+    expect((await server.subjects.audit.list({ types: ['server.error'] })).events).toEqual([]);
+  });
+});
+
+type Situation = Awaited<ReturnType<typeof signedIn>> & { treasures: Treasures };
+
+/** Somebody who signed in, and everything that an attacker could have got hold of. */
+async function prepare(server: TestServer): Promise<Situation> {
+  const situation = await signedIn(server, {
+    postLogoutRedirectUris: ['https://app.example/bye'],
+    grantTypes: ['authorization_code', 'refresh_token', 'client_credentials'],
+  });
+  const { application, tokens, person, credentials } = situation;
+  const request = authorizationRequest(server, application);
+  const cookie = [...person.cookies].map(([key, { value }]) => `${key.split(';')[0]}=${value}`).join('; ');
+  return {
+    ...situation,
+    treasures: {
+      client_id: application.clientId,
+      client_secret: application.secret!,
+      basic: basicOf(application).slice('Basic '.length),
+      redirect_uri: application.redirectUri,
+      code: codeOf(await authorize(person, request, credentials)),
+      code_verifier: request.verifier,
+      code_challenge: new URL(request.url).searchParams.get('code_challenge')!,
+      access_token: tokens.access_token,
+      refresh_token: tokens.refresh_token!,
+      token: tokens.access_token,
+      subject_token: tokens.access_token,
+      id_token_hint: tokens.id_token!,
+      login_hint: credentials.email,
+      identifier: credentials.email,
+      password: credentials.password,
+      post_logout_redirect_uri: 'https://app.example/bye',
+      cookie,
+    },
+  };
+}
+
+async function endpointsOf({ issuer }: TestServer): Promise<string[]> {
+  const places = ['/.well-known/openid-configuration', '/.well-known/oauth-authorization-server'];
+  const response = await fetch(`${issuer}${places[0]}`);
+  const published = Object.entries((await response.json()) as Record<string, unknown>)
+    .filter(([name]) => name.endsWith('_endpoint') || name === 'jwks_uri')
+    .map(([, url]) => new URL(String(url)).pathname);
+  return [...places, ...published, '/oauth/logout/confirm', '/oauth/nothing'];
+}
+
+/** @throws Error where nothing comes back in time */
+async function answerTo(server: TestServer, request: RawRequest): Promise<RawAnswer> {
+  let timer: NodeJS.Timeout | undefined;
+  const silence = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('no answer')), PATIENCE_MS);
+  });
+  try {
+    return await Promise.race([sendRaw(server, request), silence]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -23,6 +23,7 @@ import { createScheduler } from './jobs/scheduler.ts';
 import { longestSessionBoundSeconds } from './oidc/configuration.ts';
 import { createIssuer } from './oidc/issuer.ts';
 import type { OidcStore } from './oidc/store/port.ts';
+import { createSubjectIdentifiers } from './oidc/subject-identifiers.ts';
 import { createPostgresStore } from './oidc/store/postgres-store.ts';
 import { createRedisStore } from './oidc/store/redis-store.ts';
 import { createHealth } from './ops/health.ts';
@@ -142,6 +143,10 @@ async function serve(
   const notices = createLogoutNotices({
     db,
     clock,
+  const subjectIdentifiers = createSubjectIdentifiers({
+    pairwiseSubjects: subjects.pairwiseSubjects,
+    findClient: clients.find,
+  });
     issuer,
     outgoing,
     outgoingTimeoutMs: config.outgoing.timeoutMs,
@@ -149,6 +154,7 @@ async function serve(
     sign: keys.signJwt,
     sessionSeconds: longestSessionBoundSeconds(config.ttl),
     giveUpAfterSeconds: config.signOut.giveUpAfterSeconds,
+    tellSubject: subjectIdentifiers.tellById,
     onError: (error) => logger.warn({ err: error }, 'applications could not be told of a sign-out'),
   });
 
@@ -166,6 +172,7 @@ async function serve(
     factors,
     rbac,
     clients,
+    subjectIdentifiers,
     apis,
     keys,
     sealer,

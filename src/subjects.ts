@@ -4,6 +4,7 @@
  */
 import { createFactorService } from './accounts/factors.ts';
 import type { Hasher } from './accounts/hashing/hasher.ts';
+import { createPairwiseSubjects, type PairwiseSubjects } from './accounts/pairwise-subjects.ts';
 import { createAccountService, type PasswordSettings } from './accounts/service.ts';
 import { MAX_ACCESS_TOKEN_SECONDS } from './apis/api.ts';
 import { createApiService } from './apis/service.ts';
@@ -36,6 +37,7 @@ export interface Subjects {
   audit: AuditLog;
   revocations: RevocationList;
   accounts: ReturnType<typeof createAccountService>;
+  pairwiseSubjects: PairwiseSubjects;
   factors: ReturnType<typeof createFactorService>;
   rbac: ReturnType<typeof createRbacService>;
   clients: ReturnType<typeof createClientService>;
@@ -69,6 +71,7 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
     clock,
     longestTokenSeconds,
     idTokenAlgs: config.keys.algorithms,
+    outgoing,
     onError: report('clients cannot be watched'),
   });
   const apis = createApiService({ db, clock, onError: report('APIs cannot be watched') });
@@ -85,6 +88,7 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
       password: passwordSettings(config),
       beforeDisable: refuseLastAdministrator,
     }),
+    pairwiseSubjects: createPairwiseSubjects({ db, clock }),
     factors: createFactorService({
       db,
       sealer,

@@ -61,6 +61,9 @@ export const auditEvents = {
     NAMES,
   ),
   'account.updated': define({ ...names, changed: words }, NAMES),
+  /** What the clients of a sector know the person by (OIDC Core §8.1), from now on. */
+  'account.subject_made': define({ sector: text }),
+  'account.subject_imported': define({ sector: text, sub: text }),
   'account.disabled': define({ reason: reason.optional() }),
   'account.enabled': define({ reason: reason.optional() }),
   'account.password_set': define({ reason: reason.optional(), rehashed: z.boolean().optional() }),

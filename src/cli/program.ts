@@ -13,6 +13,7 @@ import { addMigrate } from './migrate.ts';
 import { addPermits } from './permits.ts';
 import { addRoles } from './roles.ts';
 import { addStart } from './start.ts';
+import { addSubjects } from './subjects.ts';
 import { addUsers } from './users.ts';
 
 const AFTER_HELP = `
@@ -45,6 +46,7 @@ export function createProgram({ isForMachines }: { isForMachines: boolean }): Co
   addMigrate(program);
   addConfig(program);
   addUsers(program);
+  addSubjects(program);
   addRoles(program);
   addClients(program);
   addApis(program);

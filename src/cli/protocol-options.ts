@@ -102,6 +102,17 @@ const ROWS: readonly Row[] = [
     description: 'sets and enforces all that FAPI 2.0 asks for',
     choices: SECURITY_PROFILES,
   },
+  {
+    property: 'subjectType',
+    flags: '--subject-type <type>',
+    description: 'whether its sector alone knows people by the identifier that it is told',
+    choices: ['public', 'pairwise'],
+  },
+  {
+    property: 'sectorIdentifierUri',
+    flags: '--sector-identifier-uri <uri>',
+    description: 'names the sector by its host, and lists the redirect URIs of every client of the sector',
+  },
 ];
 
 export type ProtocolOptionsGiven = Record<string, unknown>;

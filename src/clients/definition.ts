@@ -15,6 +15,7 @@ import {
 import { checkJwks } from './jwks.ts';
 import { checkMessageOptions, needsKeys } from './message-options.ts';
 import { checkMutualTls, hasCertificate } from './mutual-tls.ts';
+import { checkPairwise } from './pairwise.ts';
 import { checkProtocolOptions } from './protocol-options.ts';
 import { checkRefreshOptions } from './refresh-options.ts';
 import { checkTokenExchange } from './token-exchange-options.ts';
@@ -156,6 +157,7 @@ function checked(input: ClientDefinition): ClientDefinition {
   checkPolicies(definition);
   checkRolesClaim(definition.rolesClaim);
   checkProtocolOptions(definition);
+  checkPairwise(definition);
   checkRefreshOptions(definition);
   checkTokenExchange(definition);
   checkMessageOptions(definition);

@@ -35,7 +35,7 @@ export type ClientMetadata = {
   response_types: 'code'[];
   token_endpoint_auth_method: Client['authMethod'];
   scope?: string;
-  subject_type: 'public';
+  subject_type: 'public' | 'pairwise';
   id_token_signed_response_alg: Client['idTokenAlg'];
   require_pushed_authorization_requests: boolean;
   dpop_bound_access_tokens: boolean;

@@ -52,6 +52,10 @@ const schema = z.strictObject({
   requireDpopNonce: z.boolean().exactOptional(),
   /** Sets and enforces all that a security profile asks for. */
   profile: z.enum(SECURITY_PROFILES).exactOptional(),
+  /** Whether it knows people by identifiers that only its sector knows (OIDC Core §8). */
+  subjectType: z.enum(['public', 'pairwise']).exactOptional(),
+  /** Whose host is the sector, and which lists the redirect URIs of the sector (OIDC Core §8.1). */
+  sectorIdentifierUri: z.string().max(2_000).exactOptional(),
 });
 
 export type ProtocolOptions = z.infer<typeof schema>;
@@ -61,6 +65,8 @@ export const PROTOCOL_OPTIONS = Object.keys(schema.shape) as ProtocolOption[];
 
 /** Those that oidc-provider knows by their registered names. */
 const PROVIDER_OPTIONS: ReadonlySet<ProtocolOption> = new Set([
+  'subjectType',
+  'sectorIdentifierUri',
   'defaultMaxAge',
   'defaultAcrValues',
   ...MESSAGE_OPTION_NAMES,

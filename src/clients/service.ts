@@ -15,9 +15,10 @@ import { insertRevocation } from '../audit/revocations.ts';
 import type { Clock } from '../platform/clock.ts';
 import { uniqueViolation, type Database, type Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
+import type { Outgoing } from '../platform/outgoing.ts';
 import { bumpVersion, watchVersion, type VersionWatch } from '../platform/version-watch.ts';
 import { createClientCache } from './cache.ts';
-import { hasSecret, type Client, type IdTokenAlg } from './client.ts';
+import { hasSecret, type Client, type ClientDefinition, type IdTokenAlg } from './client.ts';
 import {
   changeDefinition,
   changedProperties,
@@ -25,6 +26,7 @@ import {
   type DefinitionChanges,
   type DefinitionInput,
 } from './definition.ts';
+import { assertInSector, changesSector, readSector, type SectorDocument } from './pairwise.ts';
 import { checkImportedSecret, generateSecret, hashSecret, liveSecrets, verifySecret } from './secrets.ts';
 import {
   apiExists,
@@ -104,6 +106,7 @@ export interface ClientService {
 export function createClientService({
   db,
   clock,
+  outgoing,
   staleAfterSeconds = 300,
   idTokenAlgs = ['RS256', 'ES256', 'EdDSA'],
   longestTokenSeconds = 400 * 86_400,
@@ -112,6 +115,8 @@ export function createClientService({
 }: {
   db: Database;
   clock: Clock;
+  /** For the documents that bind clients to their sector. */
+  outgoing?: Outgoing;
   /** Those that there are keys for. */
   idTokenAlgs?: readonly IdTokenAlg[];
   staleAfterSeconds?: number;
@@ -160,11 +165,22 @@ export function createClientService({
   const reread = async (tx: Queryable, clientId: string): Promise<Client> =>
     (await findClient(tx, clientId)) ?? notFound(clientId);
 
+  /** Before the client is locked: whoever is asked may take their time. */
+  const readSectorOfChange = async (
+    clientId: string,
+    changes: ClientChanges,
+  ): Promise<SectorDocument | undefined> => {
+    if (!changesSector(changes)) return undefined;
+    const before = (await findClient(db, clientId)) ?? notFound(clientId);
+    return readSector(changeDefinition(definitionOf(before), changes), outgoing);
+  };
+
   return {
     create: async ({ clientId = randomBytes(16).toString('hex'), secret: imported, ...input }, by) => {
       const now = clock.now();
       const definition = defineClient(input);
       checkIdTokenAlg(definition.idTokenAlg);
+      assertInSector(definition, await readSector(definition, outgoing));
       if (!CLIENT_ID.test(clientId)) {
         throw new AppError(
           'invalid_client',
@@ -213,11 +229,13 @@ export function createClientService({
 
     list: (page = {}) => listClients(db, page),
 
-    update: (clientId, changes, by) =>
-      change(async (tx) => {
+    update: async (clientId, changes, by) => {
+      const sector = await readSectorOfChange(clientId, changes);
+      return change(async (tx) => {
         const before = await lock(tx, clientId);
-        const { secrets: _, clientId: __, createdAt: ___, updatedAt: ____, ...definition } = before;
+        const definition = definitionOf(before);
         const after = changeDefinition(definition, changes);
+        if (changesSector(changes)) assertInSector(after, sector);
         if (after.idTokenAlg !== before.idTokenAlg) checkIdTokenAlg(after.idTokenAlg);
         const changed = changedProperties(definition, after);
         if (changed.length === 0) return before;
@@ -229,7 +247,8 @@ export function createClientService({
           { clock },
         );
         return reread(tx, clientId);
-      }),
+      });
+    },
 
     delete: (clientId, by) =>
       change(async (tx) => {
@@ -337,6 +356,11 @@ export function createClientService({
       await stopped?.stop();
     },
   };
+}
+
+function definitionOf(client: Client): ClientDefinition {
+  const { secrets: _, clientId: __, createdAt: ___, updatedAt: ____, ...definition } = client;
+  return definition;
 }
 
 /** Whatever else was presented as one is no client's, and not worth a query. */

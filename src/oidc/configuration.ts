@@ -8,7 +8,9 @@ import { MAX_ACCESS_TOKEN_SECONDS } from '../apis/api.ts';
 import type { Client } from '../clients/client.ts';
 import { GATEHOUSE_METADATA } from '../clients/metadata.ts';
 import type { SigningAlg } from '../keys/signing-key.ts';
+import { CLAIMS_OF_SCOPE, createAssertClaims } from './claims-parameter.ts';
 import { accessTokenSeconds } from './entitlement.ts';
+import { MESSAGE_FEATURES, messageAlgs } from './messages.ts';
 import { createOfflineAccess } from './offline-access.ts';
 import type { RefreshTokens } from './refresh-tokens.ts';
 import { ACR_ONE_FACTOR, ACR_TWO_FACTORS } from './requirements.ts';
@@ -46,6 +48,7 @@ export interface ConfigurationInput {
   adapter: (name: string) => Adapter;
   policy: NonNullable<NonNullable<Configuration['interactions']>['policy']>;
   findAccount: NonNullable<Configuration['findAccount']>;
+  pairwiseIdentifier: NonNullable<Configuration['pairwiseIdentifier']>;
   loadExistingGrant: (ctx: KoaContextWithOIDC) => Promise<Grant | undefined>;
   clientOf: (providerClient: object) => Client | undefined;
   resources: Resources;
@@ -93,6 +96,8 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       backchannel_logout_session_supported: true,
       frontchannel_logout_supported: true,
       frontchannel_logout_session_supported: true,
+      // Our pages speak English; `ui_locales` may ask for anything.
+      ui_locales_supported: ['en'],
     },
     findAccount: input.findAccount,
     loadExistingGrant: input.loadExistingGrant,
@@ -131,19 +136,17 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     claims: {
       // Those of `openid` reach the ID token as well as userinfo (find-account.ts tells `roles` only with its scope).
       openid: ['sub', 'roles', 'amr', 'acr', 'auth_time'],
-      profile: ['name', 'preferred_username', 'updated_at'],
-      email: ['email', 'email_verified'],
-      roles: ['roles'],
+      ...CLAIMS_OF_SCOPE,
     },
-    subjectTypes: ['public'],
+    subjectTypes: ['public', 'pairwise'],
+    pairwiseIdentifier: input.pairwiseIdentifier,
     pkce: { required: (_ctx, client) => clientOf(client)?.requirePkce !== false },
     allowOmittingSingleRegisteredRedirectUri: false,
     acceptQueryParamAccessTokens: false,
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     enabledJWA: {
       clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGS],
-      idTokenSigningAlgValues: [...input.signingAlgs],
-      introspectionSigningAlgValues: [...input.signingAlgs],
+      ...messageAlgs(input.signingAlgs),
       dPoPSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
     },
     assertJwtClientAuthClaimsAndHeader: async (_ctx, { exp }) => {
@@ -191,8 +194,8 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
         enabled: true,
         allowedPolicy: async (_ctx, client, token) => input.mayIntrospect(client, token),
       },
-      // RFC 9701: signed, for whoever accepts that type.
-      jwtIntrospection: { enabled: true },
+      ...MESSAGE_FEATURES,
+      claimsParameter: { enabled: true, assertClaimsParameter: createAssertClaims(clientOf) },
       revocation: {
         enabled: true,
         allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId,

@@ -40,6 +40,7 @@ import { OIDC_SCOPES } from './scopes.ts';
 import { createSignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
 import { createStructuredTokens } from './structured-tokens.ts';
+import { createPairwiseIdentifier, type SubjectIdentifiers } from './subject-identifiers.ts';
 import { createMayIntrospect } from './token-readers.ts';
 
 export interface IssuerDependencies {
@@ -51,6 +52,7 @@ export interface IssuerDependencies {
   mayRecordIntrospection: boolean;
   mayRecordUserinfo: boolean;
   accounts: AccountService;
+  subjectIdentifiers: SubjectIdentifiers;
   factors: FactorService;
   rbac: RbacService;
   clients: ClientService;
@@ -179,6 +181,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
           isMfaRequired: dependencies.isMfaRequired,
         }),
         findAccount,
+        pairwiseIdentifier: createPairwiseIdentifier(dependencies.subjectIdentifiers, clientOf),
         loadExistingGrant: createLoadExistingGrant({ db, revocations, resources, clientOf }),
       }),
     });

@@ -6,7 +6,7 @@ import { AppError } from '../platform/errors.ts';
 import type { Outgoing } from '../platform/outgoing.ts';
 import { expandSignOuts } from './expand.ts';
 import { createLogoutToken, type SignJwt } from './logout-token.ts';
-import type { FindClient, Notice } from './notice.ts';
+import type { FindClient, Notice, TellSubject } from './notice.ts';
 import { type NoticeRow, settle, toNotice } from './queue.ts';
 
 export interface LogoutNoticesOptions {
@@ -16,6 +16,7 @@ export interface LogoutNoticesOptions {
   outgoing: Outgoing;
   outgoingTimeoutMs: number;
   findClient: FindClient;
+  tellSubject: TellSubject;
   sign: SignJwt;
   sessionSeconds: number;
   giveUpAfterSeconds: number;

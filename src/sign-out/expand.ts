@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Queryable } from '../platform/database.ts';
 import { uuidv7 } from '../platform/ids.ts';
-import type { FindClient } from './notice.ts';
+import type { FindClient, TellSubject } from './notice.ts';
 import { findSignedIn } from './signed-in.ts';
 
 const BATCH_EVENTS = 100;
@@ -42,12 +42,14 @@ export async function expandSignOuts({
   db,
   clock,
   findClient,
+  tellSubject,
   sessionSeconds,
   giveUpAfterSeconds,
 }: {
   db: Database;
   clock: Clock;
   findClient: FindClient;
+  tellSubject: TellSubject;
   sessionSeconds: number;
   giveUpAfterSeconds: number;
 }): Promise<{ isMore: boolean }> {
@@ -65,7 +67,9 @@ export async function expandSignOuts({
       if (sub === undefined) continue;
       const told = await whoIsTold(tx, event, { findClient, sessionSeconds });
       for (const one of told) {
-        await insertNotice(tx, { event, sub, one, now: clock.now(), giveUpAfterSeconds });
+        const known = await tellSubject(one.clientId, sub);
+        if (known === undefined) continue;
+        await insertNotice(tx, { event, sub: known, one, now: clock.now(), giveUpAfterSeconds });
       }
     }
     await tx.query('update logout_cursor set seq = $1', [last.seq]);

@@ -36,4 +36,10 @@ export interface NoticedClient {
   idTokenAlg: string;
 }
 
+/**
+ * What the client knows the person by, from the account's own `sub`; undefined where that cannot be told any more, because
+ * the account is gone.
+ */
+export type TellSubject = (clientId: string, sub: string) => Promise<string | undefined>;
+
 export type FindClient = (clientId: string) => Promise<NoticedClient | undefined>;

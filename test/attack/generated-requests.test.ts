@@ -30,8 +30,8 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
   let situation: Situation;
   beforeAll(async () => {
     server = await startGatehouse({ store });
-    targets = [...(await endpointsOf(server)), ...PAGES];
     situation = await prepare(server);
+    targets = [...(await endpointsOf(server)), ...PAGES, ...situation.steps];
   });
   afterAll(() => server.stop());
 
@@ -56,7 +56,11 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
   });
 });
 
-type Situation = Awaited<ReturnType<typeof signedIn>> & { treasures: Treasures };
+type Situation = Awaited<ReturnType<typeof signedIn>> & {
+  treasures: Treasures;
+  /** The forms of an interaction that is under way. */
+  steps: string[];
+};
 
 /** Somebody who signed in, and everything that an attacker could have got hold of. */
 async function prepare(server: TestServer): Promise<Situation> {
@@ -66,15 +70,18 @@ async function prepare(server: TestServer): Promise<Situation> {
   });
   const { application, tokens, person, credentials } = situation;
   const request = authorizationRequest(server, application);
+  const code = codeOf(await authorize(person, request, credentials));
+  const asked = await person.open(authorizationRequest(server, application, { prompt: 'login' }).url);
   const cookie = [...person.cookies].map(([key, { value }]) => `${key.split(';')[0]}=${value}`).join('; ');
   return {
     ...situation,
+    steps: ['', '/login', '/totp', '/consent', '/access'].map((step) => asked.url.pathname + step),
     treasures: {
       client_id: application.clientId,
       client_secret: application.secret!,
       basic: basicOf(application).slice('Basic '.length),
       redirect_uri: application.redirectUri,
-      code: codeOf(await authorize(person, request, credentials)),
+      code,
       code_verifier: request.verifier,
       code_challenge: new URL(request.url).searchParams.get('code_challenge')!,
       access_token: tokens.access_token,

@@ -70,6 +70,17 @@ const ROWS: readonly Row[] = [
   },
   ...MESSAGE_ROWS,
   {
+    property: 'backchannelTokenDeliveryMode',
+    flags: '--backchannel-delivery <mode>',
+    description: 'how it learns that a person has answered it: it asks again, or is told (CIBA)',
+    choices: ['poll', 'ping'],
+  },
+  {
+    property: 'backchannelClientNotificationEndpoint',
+    flags: '--backchannel-notify-at <uri>',
+    description: 'where it is told, for ping',
+  },
+  {
     property: 'tlsClientAuthSubjectDn',
     flags: '--tls-subject-dn <name>',
     description: 'the subject of its certificate, for tls_client_auth: CN=payments,O=Example,C=CH',

@@ -16,17 +16,25 @@ export const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 /** RFC 8693 §2.1 */
 export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
+/** OpenID CIBA Core 1.0 §4 */
+export const CIBA_GRANT = 'urn:openid:params:grant-type:ciba';
+
 export const GRANT_TYPES = [
   'authorization_code',
   'refresh_token',
   'client_credentials',
   DEVICE_CODE_GRANT,
+  CIBA_GRANT,
   TOKEN_EXCHANGE,
 ] as const;
 export type GrantType = (typeof GRANT_TYPES)[number];
 
 /** Those that begin with a person; refresh tokens come from them. */
-export const SIGN_IN_GRANTS: ReadonlySet<GrantType> = new Set(['authorization_code', DEVICE_CODE_GRANT]);
+export const SIGN_IN_GRANTS: ReadonlySet<GrantType> = new Set([
+  'authorization_code',
+  DEVICE_CODE_GRANT,
+  CIBA_GRANT,
+]);
 
 export const AUTH_METHODS = [
   'client_secret_basic',

@@ -1,6 +1,8 @@
 import { AppError } from '../platform/errors.ts';
+import { checkCiba } from './ciba-options.ts';
 import {
   AUTH_METHODS,
+  CIBA_GRANT,
   CLIENT_KINDS,
   CLIENT_SCOPES,
   CONSENT_POLICIES,
@@ -120,7 +122,7 @@ function inferKind(
   if (redirectUris.length === 0) {
     // A device shows a code, and whoever owns it can read its secrets.
     if (grantTypes.some((grant) => grant !== 'authorization_code' && SIGN_IN_GRANTS.has(grant))) {
-      return isPublic === false ? 'web' : 'native';
+      return isPublic === false || grantTypes.includes(CIBA_GRANT) ? 'web' : 'native';
     }
     if (isPublic) {
       throw refuse(
@@ -160,6 +162,7 @@ function checked(input: ClientDefinition): ClientDefinition {
   checkPairwise(definition);
   checkRefreshOptions(definition);
   checkTokenExchange(definition);
+  checkCiba(definition);
   checkMessageOptions(definition);
   checkMutualTls(definition);
   checkSecurityProfile(definition);

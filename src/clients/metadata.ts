@@ -1,4 +1,5 @@
 import { randomToken } from '../platform/ids.ts';
+import { cibaMetadata } from './ciba-options.ts';
 import { hasSecret, type Client } from './client.ts';
 import { providerOptions } from './protocol-options.ts';
 
@@ -96,6 +97,7 @@ export function toMetadata(client: Client): ClientMetadata {
       frontchannel_logout_session_required: client.frontchannelLogoutSessionRequired,
     }),
     ...providerOptions(client),
+    ...cibaMetadata(client),
     [GATEHOUSE_METADATA]: {
       kind: client.kind,
       first_party: client.firstParty,

@@ -50,6 +50,10 @@ const schema = z.strictObject({
   tlsClientCertificateBoundAccessTokens: z.boolean().exactOptional(),
   /** Whether DPoP proofs must carry a nonce of ours (RFC 9449 §8). */
   requireDpopNonce: z.boolean().exactOptional(),
+  /** How it learns that a person has answered a backchannel request (OpenID CIBA Core 1.0 §5); `poll` where absent. */
+  backchannelTokenDeliveryMode: z.enum(['poll', 'ping']).exactOptional(),
+  /** Where it is told so, in the mode `ping`. */
+  backchannelClientNotificationEndpoint: z.string().max(2_000).exactOptional(),
   /** Sets and enforces all that a security profile asks for. */
   profile: z.enum(SECURITY_PROFILES).exactOptional(),
   /** Whether it knows people by identifiers that only its sector knows (OIDC Core §8). */

@@ -12,16 +12,22 @@ const form = z.strictObject({ decision: z.enum(['allow', 'deny']) });
 export async function showConsent({ ctx, door, interaction, at }: Visit): Promise<void> {
   const { client, account, step } = interaction;
   const scopes = step.name === 'consent' ? step.scopes : [];
+  const claims = step.name === 'consent' ? step.claims : [];
   const apis = step.name === 'consent' ? step.apis : [];
   const host = hostOf(client.clientUri ?? client.redirectUris[0]);
-  const roles = account && scopes.includes('roles') ? await door.rolesOf(account.id) : [];
+  const roles =
+    account && (scopes.includes('roles') || claims.includes('roles')) ? await door.rolesOf(account.id) : [];
   const html = door.renderer.consent({
     action: at('/consent'),
     clientName: client.name,
     ...(host === undefined ? {} : { clientHost: host }),
     accountEmail: account?.email ?? '',
     items: account
-      ? [...scopes.flatMap((scope) => itemFor(scope, account, roles)), ...apis.map(itemForApi)]
+      ? [
+          ...scopes.flatMap((scope) => itemFor(scope, account, roles)),
+          ...claims.flatMap((claim) => itemForClaim(claim, account, roles)),
+          ...apis.map(itemForApi),
+        ]
       : [],
   });
   sendPage(ctx, html);
@@ -71,13 +77,38 @@ function itemFor(scope: string, account: Account, roles: readonly string[]): Ite
   }
 }
 
+/** What the app asks for by its name, beyond the scopes (OIDC Core §5.5). */
+function itemForClaim(claim: string, account: Account, roles: readonly string[]): Item[] {
+  switch (claim) {
+    case 'name':
+      return [{ title: 'Your name', details: [account.name ?? 'You have given none'] }];
+    case 'preferred_username':
+      return [{ title: 'Your username', details: [account.username ?? 'You have none'] }];
+    case 'updated_at':
+      return [{ title: 'When your profile last changed', details: [account.updatedAt.toUTCString()] }];
+    case 'email':
+      return [{ title: 'Your e-mail address', details: [account.email] }];
+    case 'email_verified':
+      return [
+        {
+          title: 'Whether your e-mail address is verified',
+          details: [account.emailVerified ? 'It is' : 'It is not'],
+        },
+      ];
+    case 'roles':
+      return itemFor('roles', account, roles);
+    default:
+      throw new Error(`the consent page has no words for the claim ${claim}`);
+  }
+}
+
 /** What the app may do there on the person's behalf. */
 function itemForApi({ name, permissions }: RequestedApi): Item {
   return { title: name, details: permissions.map(({ description }) => description) };
 }
 
 /** As a person knows it from the address bar; a private-use scheme (RFC 8252 §7.1) has none. */
-function hostOf(uri: string | undefined): string | undefined {
+export function hostOf(uri: string | undefined): string | undefined {
   const parsed = uri === undefined ? null : URL.parse(uri);
   return parsed && parsed.protocol.startsWith('http') ? parsed.host : undefined;
 }

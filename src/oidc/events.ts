@@ -11,6 +11,7 @@ import { currentUnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { HonestRetry } from './errors.ts';
+import { saysActive } from './messages.ts';
 import { presentedToken } from './structured-tokens.ts';
 
 export interface EventRecorder {
@@ -280,7 +281,7 @@ export function recordSilentRoutes(ctx: KoaContextWithOIDC, { settings }: EventR
   const { AccessToken, RefreshToken, ClientCredentials } = ctx.oidc.entities;
   const token = RefreshToken ?? AccessToken ?? ClientCredentials;
   if (route === 'introspection') {
-    const active = isActive(ctx.body);
+    const active = saysActive(ctx);
     if (token && !active) {
       // Told as inactive; the token is there, and somebody else's (token-readers.ts).
       unit.record({
@@ -323,10 +324,4 @@ export function recordSilentRoutes(ctx: KoaContextWithOIDC, { settings }: EventR
       payload: { kind: token.kind, fingerprint: settings.fingerprint(presentedToken(ctx)) },
     });
   }
-}
-
-/** As JSON, or signed (RFC 9701 §5). */
-function isActive(body: unknown): boolean {
-  const answer = typeof body === 'string' ? decodeJwt(body)['token_introspection'] : body;
-  return (answer as { active?: boolean } | undefined)?.active === true;
 }

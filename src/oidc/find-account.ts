@@ -3,6 +3,7 @@ import type { AccountClaims, FindAccount } from 'oidc-provider';
 import type { Account, AccountService } from '../accounts/account.ts';
 import { accountClaims } from '../accounts/claims.ts';
 import type { RbacService, RolePermissions } from '../rbac/role.ts';
+import { scopesOf } from './claims-parameter.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 
 /** What the rest of this folder reads from `ctx.oidc.account` beyond what the library does. */
@@ -15,7 +16,8 @@ export interface ProviderAccount {
   roles: () => Promise<{ name: string; requiresMfa: boolean }[]>;
   /** The roles that permit something at the API, and what. */
   rolesPermitting: (api: string) => Promise<RolePermissions[]>;
-  claims: (use: string, scope: string) => Promise<AccountClaims>;
+  /** @param claims those that were asked for by name, and granted */
+  claims: (use: string, scope: string, claims?: object) => Promise<AccountClaims>;
 }
 
 /** A disabled account is not found: no token is issued for it, and no page believes that it is signed in. */
@@ -50,9 +52,9 @@ function present(account: Account, rbac: RbacService): ProviderAccount {
       permitting.set(api, known);
       return known;
     },
-    claims: async (_use, scope) => {
+    claims: async (_use, scope, claims = {}) => {
       // The library lets `roles` into every ID token (configuration.ts): the scope decides here whether they exist.
-      const scopes = new Set(scope.split(' '));
+      const scopes = new Set([...scope.split(' '), ...scopesOf(Object.keys(claims))]);
       const roles = scopes.has('roles') ? (await rolesOnce()).map(({ name }) => name) : [];
       return { ...accountClaims({ account, roles, scopes }) };
     },

@@ -9,6 +9,7 @@ import type { RevocationList } from '../audit/revocations.ts';
 import type { Client } from '../clients/client.ts';
 import type { Queryable } from '../platform/database.ts';
 import { digest } from '../platform/ids.ts';
+import { beyondScopes, requestedClaims } from './claims-parameter.ts';
 import { findConsent } from './consents.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
@@ -35,9 +36,10 @@ export function grantIdFor(
   throw new Error('too many revoked grants in one session');
 }
 
-/** What a grant is to hold: scopes of ours, and permissions of APIs. */
+/** What a grant is to hold: scopes of ours, claims that were asked for by name, and permissions of APIs. */
 export interface Granting {
   scopes: string[];
+  claims: string[];
   permissions: PermissionsByApi;
 }
 
@@ -57,7 +59,11 @@ export function createLoadExistingGrant({ db, revocations, resources, clientOf }
     const current = oidc.session.grantIdFor(client.clientId);
     const existing = current ? await GrantModel.find(current) : undefined;
     const belongs = existing?.accountId === account.accountId ? existing : undefined;
-    const requested = { scopes: [...oidc.requestParamOIDCScopes], permissions: resources.requested(ctx) };
+    const requested = {
+      scopes: [...oidc.requestParamOIDCScopes],
+      claims: requestedClaims(ctx),
+      permissions: resources.requested(ctx),
+    };
     const unquestioned = await unquestionedOf(db, client, account, requested);
     if (isCovered(belongs, unquestioned)) return belongs;
     return saveGrant(oidc.provider, {
@@ -80,22 +86,25 @@ export async function saveGrant(
     accountId,
     clientId,
     scopes,
+    claims,
     permissions,
   }: { id: string; accountId: string; clientId: string } & Granting,
 ): Promise<Grant> {
   const grant =
     (await provider.Grant.find(id)) ?? new provider.Grant({ accountId, clientId, jti: id } as object);
   if (scopes.length > 0) grant.addOIDCScope(scopes.join(' '));
+  if (claims.length > 0) grant.addOIDCClaims(claims);
   for (const [api, names] of Object.entries(permissions)) grant.addResourceScope(api, names.join(' '));
   await grant.save();
   return grant;
 }
 
 /** Whether the grant holds all of that already; true also where there is nothing to hold. */
-function isCovered(grant: Grant | undefined, { scopes, permissions }: Granting): boolean {
+function isCovered(grant: Grant | undefined, { scopes, claims, permissions }: Granting): boolean {
   const held = grant?.getOIDCScopeEncountered().split(' ') ?? [];
   return (
     scopes.every((scope) => held.includes(scope)) &&
+    claims.every((claim) => grant?.getOIDCClaimsEncountered().includes(claim)) &&
     Object.entries(permissions).every(([api, names]) => {
       const heldThere = grant?.getResourceScopeEncountered(api).split(' ') ?? [];
       return names.every((name) => heldThere.includes(name));
@@ -111,15 +120,18 @@ async function unquestionedOf(
   requested: Granting,
 ): Promise<Granting> {
   if (client.consent === 'never') return requested;
-  if (client.consent === 'always') return { scopes: [], permissions: {} };
+  if (client.consent === 'always') return { scopes: [], claims: [], permissions: {} };
   const consent = await orTemporarilyUnavailable(() =>
     findConsent(db, { accountId: account.id, clientId: client.clientId }),
   );
   const permissions = Object.entries(requested.permissions)
     .map(([api, names]) => [api, names.filter((name) => consent?.permissions[api]?.includes(name))] as const)
     .filter(([, names]) => names.length > 0);
+  const beyond = beyondScopes(requested.claims, consent?.scopes ?? []);
   return {
     scopes: requested.scopes.filter((scope) => consent?.scopes.includes(scope)),
+    // One by its name alone is remembered by the grant of the session, and asked about again in the next.
+    claims: requested.claims.filter((claim) => !beyond.includes(claim)),
     permissions: Object.fromEntries(permissions),
   };
 }

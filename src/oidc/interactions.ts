@@ -18,6 +18,7 @@ import type { ClientService } from '../clients/service.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
+import { claimsOfScopes } from './claims-parameter.ts';
 import { saveConsent } from './consents.ts';
 import { wordsOf } from './entitlement.ts';
 import { grantIdFor, saveGrant } from './grants.ts';
@@ -29,7 +30,13 @@ export type InteractionStep =
   | { name: 'login'; reasons: string[]; loginHint?: string }
   | { name: 'mfa'; reason: SecondFactorReason }
   | { name: 'access'; role: string }
-  | { name: 'consent'; scopes: string[]; apis: RequestedApi[] };
+  | {
+      name: 'consent';
+      scopes: string[];
+      /** Asked for by name, and in none of the scopes. */
+      claims: string[];
+      apis: RequestedApi[];
+    };
 
 /** What a client asks for at one API. */
 export interface RequestedApi extends Pick<Api, 'identifier' | 'name'> {
@@ -204,6 +211,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
           sessionUid,
           payload: {
             scope: step.scopes.join(' '),
+            ...(step.claims.length > 0 ? { claims: step.claims } : {}),
             ...(step.apis.length > 0 ? { permissions: inWords(permissions) } : {}),
             remembered: client.consent === 'once',
           },
@@ -217,6 +225,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
         accountId: account.sub,
         clientId: client.clientId,
         scopes: step.scopes,
+        claims: [...step.claims, ...claimsOfScopes(step.scopes)],
         permissions,
       });
       return finish(exchange, { consent: { grantId: grant.jti } });
@@ -293,6 +302,7 @@ async function stepOf(details: Details, apis: ApiService): Promise<InteractionSt
       return {
         name: 'consent',
         scopes: wordsOf(params['scope'] ?? 'openid').filter((word) => OIDC_SCOPES.has(word)),
+        claims: (prompt.details['claims'] as string[] | undefined) ?? [],
         apis: await requestedApis(prompt.details['permissions'] as PermissionsByApi | undefined, apis),
       };
     default:

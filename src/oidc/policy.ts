@@ -3,10 +3,11 @@
  * and the first that is due is shown; the steps themselves never call one another. `prompt=none` turns whatever is due
  * into the error that OIDC Core §3.1.2.6 names.
  */
-import { interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider';
+import { errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider';
 
 import type { FactorService } from '../accounts/factors.ts';
 import type { Client } from '../clients/client.ts';
+import { beyondScopes, requestedAcr, requestedClaims } from './claims-parameter.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
 import { type SecondFactorReason, secondFactorDue } from './requirements.ts';
@@ -23,7 +24,12 @@ export interface PolicyDependencies {
 
 export function createPolicy(dependencies: PolicyDependencies): ReturnType<typeof base> {
   const policy = base();
-  policy.get('login')?.checks.add(accountGone());
+  const login = policy.get('login');
+  if (!login) throw new Error('the library has no login prompt any more');
+  login.checks.add(accountGone());
+  // Who must be signed in, and how well, is not found out by asking for the password again and again.
+  for (const reason of ['id_token_hint', 'claims_id_token_sub_value']) askOnce(login.checks.get(reason));
+  for (const reason of ['essential_acrs', 'essential_acr']) login.checks.remove(reason);
   policy.add(mfaPrompt(dependencies), 1);
   policy.add(accessPrompt(dependencies), 2);
   const consent = policy.get('consent');
@@ -31,7 +37,10 @@ export function createPolicy(dependencies: PolicyDependencies): ReturnType<typeo
   consent.checks.remove('native_client_prompt');
   consent.checks.add(consentDue(dependencies));
   // Kept with the interaction: what the person says yes to is what the page showed, whatever changes meanwhile.
-  consent.details = (ctx) => ({ permissions: dependencies.resources.requested(ctx) });
+  consent.details = (ctx) => ({
+    permissions: dependencies.resources.requested(ctx),
+    claims: beyondScopes(requestedClaims(ctx), [...ctx.oidc.requestParamOIDCScopes]),
+  });
   return policy;
 }
 
@@ -43,6 +52,18 @@ function clientFor(ctx: KoaContextWithOIDC, { clientOf }: PolicyDependencies): C
   const client = ctx.oidc.client && clientOf(ctx.oidc.client);
   if (!client) throw new Error('an authorization request without a client');
   return client;
+}
+
+/** Whoever signs in anew and still is somebody else than the client named is no answer (OIDC Core §3.1.2.1, §5.5.1). */
+function askOnce(check: InstanceType<typeof Check> | undefined): void {
+  if (!check) throw new Error('the library no longer checks who must be signed in');
+  const { check: isDue, description } = check;
+  check.check = async (ctx) => {
+    const isAsked = await isDue(ctx);
+    const hasSignedIn = Boolean((ctx.oidc.result as { login?: object } | undefined)?.login);
+    if (isAsked && hasSignedIn) throw new errors.LoginRequired(description);
+    return isAsked;
+  };
 }
 
 /** The session's account was disabled or deleted since: ask who is there. */
@@ -60,9 +81,15 @@ function mfaPrompt(dependencies: PolicyDependencies): InstanceType<typeof Prompt
     const account = accountOf(ctx);
     if (!account) return undefined;
     const roles = await account.roles();
+    const params = ctx.oidc.params ?? {};
+    const { essential, preferred } = requestedAcr(params['claims']);
     return secondFactorDue({
       acr: ctx.oidc.session?.acr,
-      acrValues: ((ctx.oidc.params?.['acr_values'] as string | undefined) ?? '').split(' ').filter(Boolean),
+      acrValues: [
+        ...((params['acr_values'] as string | undefined) ?? '').split(' ').filter(Boolean),
+        ...preferred,
+      ],
+      ...(essential && { essentialAcrs: essential }),
       isEnrolled: await orTemporarilyUnavailable(() => dependencies.factors.hasTotp(account.id)),
       clientRequires: clientFor(ctx, dependencies).requireMfa,
       accountRequires: dependencies.isMfaRequired || roles.some(({ requiresMfa }) => requiresMfa),

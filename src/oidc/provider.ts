@@ -11,8 +11,10 @@ import type { Client } from '../clients/client.ts';
 import { toMetadata } from '../clients/metadata.ts';
 import type { ClientService } from '../clients/service.ts';
 import { digest, randomToken } from '../platform/ids.ts';
+import { keepKeysApart } from './client-keys.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { EventRecorder } from './events.ts';
+import { announceNoEmptyList, rememberIntrospection } from './messages.ts';
 import { type RecordKeeping, recordBeforeResponse } from './record-before-response.ts';
 import type { RefreshTokens } from './refresh-tokens.ts';
 import type { Resources } from './resources.ts';
@@ -63,6 +65,8 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   prefixTokenIds(provider);
   limitPushedRequests(provider, dependencies.parSeconds);
   applyRoleClaims(provider, clientOf);
+  rememberIntrospection(provider);
+  announceNoEmptyList(provider);
   dependencies.resources.checkBeforeSpending(provider);
   dependencies.refreshTokens.bind(provider);
   dependencies.structuredTokens.letThrough(provider);
@@ -92,6 +96,7 @@ function findClientsBy(provider: Provider, clients: ClientService, clientOf: Cli
       providerClient = new ProviderClient(toMetadata(client)) as InstanceType<typeof provider.Client>;
       // The library takes an empty list for no limit at all; this one holds the empty scope, which nobody can ask for.
       if (client.scopes.length === 0) Object.assign(providerClient, { scope: ' ' });
+      keepKeysApart(providerClient);
       made.set(client, providerClient);
       clientOf.remember(providerClient, client);
     }

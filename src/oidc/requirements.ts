@@ -11,6 +11,8 @@ export interface SecondFactorInput {
   acr: string | undefined;
   /** `acr_values` of the request, in the client's order of preference. */
   acrValues: readonly string[];
+  /** Without one of these there is no answer; at least one is ours. */
+  essentialAcrs?: readonly string[];
   isEnrolled: boolean;
   clientRequires: boolean;
   /** A role of the person demands it, or the configuration does for everybody. */
@@ -23,6 +25,8 @@ export function secondFactorDue(input: SecondFactorInput): SecondFactorReason | 
   if (input.isEnrolled) return 'enrolled';
   if (input.accountRequires) return 'account';
   if (input.clientRequires) return 'client';
+  // Two factors include the one, so they are right for whoever insists on one.
+  if (input.essentialAcrs && !input.essentialAcrs.includes(ACR_ONE_FACTOR)) return 'requested';
   const preferred = input.acrValues.find((value) => value === ACR_ONE_FACTOR || value === ACR_TWO_FACTORS);
   return preferred === ACR_TWO_FACTORS ? 'requested' : undefined;
 }

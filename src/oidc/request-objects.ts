@@ -1,0 +1,58 @@
+/**
+ * Signed authorization requests (JAR, RFC 9101), by value or pushed; none is fetched from anywhere. The library checks
+ * the signature with the client's registered keys (client-keys.ts), `iss`, `aud`, `exp` and `nbf`, refuses one request
+ * inside another, and passes over every parameter outside. Here stands what keeps other tokens that the client signs
+ * with the same keys from being taken for a request (§10.8), and a request from being good for ever.
+ *
+ * A request object may be opened again while it lives, for people reload pages and go back. Where it must count once,
+ * it is pushed (RFC 9126 §4): then its `request_uri` does.
+ */
+import { type Configuration, errors } from 'oidc-provider';
+
+type RequestObjects = NonNullable<NonNullable<Configuration['features']>['requestObjects']>;
+
+const MAX_LIFE_SECONDS = 3_600;
+const MAX_AHEAD_SECONDS = 60;
+/** §10.8: its own type, or none in particular. */
+const TYPES: ReadonlySet<string> = new Set(['oauth-authz-req+jwt', 'jwt']);
+
+/** @throws InvalidRequestObject */
+export const assertRequestObject: NonNullable<RequestObjects['assertJwtClaimsAndHeader']> = async (
+  ctx,
+  claims,
+  header,
+  client,
+) => {
+  // Checked when it was pushed; what was pushed unsigned comes back in the library's own wrapping.
+  if ('PushedAuthorizationRequest' in ctx.oidc.entities) return;
+  const fault = faultOf(claims, header, client.clientId, Math.floor(Date.now() / 1000));
+  if (fault !== undefined) throw new errors.InvalidRequestObject(fault);
+};
+
+function faultOf(
+  claims: Record<string, unknown>,
+  { typ, crit }: Record<string, unknown>,
+  clientId: string,
+  nowSeconds: number,
+): string | undefined {
+  const { exp, iat } = claims;
+  if (typ !== undefined && !(typeof typ === 'string' && TYPES.has(mediaType(typ)))) {
+    return 'typ of the Request Object must be oauth-authz-req+jwt';
+  }
+  if (crit !== undefined) return 'crit is not supported in a Request Object';
+  // A client assertion says who it is about (RFC 7523 §3), a request never does (RFC 9101 §4).
+  if ('sub' in claims) return 'the Request Object must not contain sub';
+  if (claims['client_id'] !== clientId) return 'the Request Object must contain the client_id';
+  if (typeof exp !== 'number') return 'the Request Object must contain exp';
+  if (exp > nowSeconds + MAX_LIFE_SECONDS + MAX_AHEAD_SECONDS)
+    return 'the Request Object may live an hour at most';
+  if (iat !== undefined && Number(iat) > nowSeconds + MAX_AHEAD_SECONDS) {
+    return 'the Request Object was issued in the future';
+  }
+  return undefined;
+}
+
+/** RFC 7515 §4.1.9: `application/` may be left out. */
+function mediaType(typ: string): string {
+  return typ.toLowerCase().replace(/^application\//, '');
+}

@@ -13,7 +13,17 @@ const PACKAGES_KEPT_TO: readonly { name: RegExp; places: readonly string[] }[] =
   { name: /^oidc-provider\//, places: [] },
   {
     name: /^(?:koa|@koa\/.+|koa-.+)$/,
-    places: ['app.ts', 'http/', 'oidc/app', 'interaction/', 'account/', 'admin/', 'ops/', 'demo/'],
+    places: [
+      'app.ts',
+      'http/',
+      'oidc/app',
+      'interaction/',
+      'account/',
+      'admin/',
+      'endpoints/',
+      'ops/',
+      'demo/',
+    ],
   },
   { name: /^pg$/, places: ['platform/'] },
   { name: /^ioredis$/, places: ['platform/', 'oidc/'] },

@@ -178,7 +178,29 @@ export const auditEvents = {
     live: count.optional(),
   }),
   'client.secret_removed': define({ secret_id: text.optional(), reason: reason.optional() }),
-  'client.deleted': define({ name: text.optional() }),
+  'client.deleted': define({ name: text.optional(), reason: reason.optional() }),
+  /** By itself (RFC 7591): with which initial access token, where one is asked for. */
+  'client.registered': define({
+    name: text,
+    kind: text,
+    token_id: text.optional(),
+    redirect_uris: z.array(z.string().max(2_048)).max(50),
+  }),
+  'client.registration_refused': define(refusal),
+  'client.registration_throttled': define({ retry_after_seconds: count }),
+  /** A client that registered itself read what is registered (RFC 7592). */
+  'client.registration_read': define({}),
+  'client.registration_access_refused': define(refusal),
+  /** A document that a client id leads to was read (Client ID Metadata Documents), or not taken. */
+  'client.document_read': define({ name: text, digest: text }),
+  'client.document_refused': define({ url: text, reason }),
+  'registration_token.created': define({
+    token_id: text,
+    name: text,
+    max_uses: count.optional(),
+    expires_at: time.optional(),
+  }),
+  'registration_token.revoked': define({ token_id: text, name: text }),
   'client.permitted': define({ api: text, permissions: words }),
   'client.forbidden': define({ api: text, permissions: words }),
   'api.created': define({ api: text, name: text, permissions: words.optional() }),

@@ -122,6 +122,11 @@ export interface ClientSecret {
 
 export interface Client extends ClientDefinition {
   clientId: string;
+  /**
+   * Absent for an operator's. `dynamic` registered itself (RFC 7591); `document` is what the document says that its id
+   * leads to, and is stored nowhere. Nobody here vouches for either.
+   */
+  origin?: 'dynamic' | 'document';
   /** At most two live ones; empty for public clients and those that authenticate by key. */
   secrets: readonly ClientSecret[];
   createdAt: Date;

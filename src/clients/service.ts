@@ -26,11 +26,12 @@ import {
   type DefinitionChanges,
   type DefinitionInput,
 } from './definition.ts';
+import { deleteInTransaction } from './deletion.ts';
 import { assertInSector, changesSector, readSector, type SectorDocument } from './pairwise.ts';
+import { checkSelfRegistered } from './registration/rules.ts';
 import { checkImportedSecret, generateSecret, hashSecret, liveSecrets, verifySecret } from './secrets.ts';
 import {
   apiExists,
-  deleteClient,
   deleteExpiredSecrets,
   deleteSecret,
   deleteSecrets,
@@ -91,6 +92,8 @@ export interface ClientService {
   removeSecret: (clientId: string, secretId: string, by: Actor) => Promise<Client>;
   /** Compares with every live secret, in constant time. */
   verifySecret: (client: Client, presented: string) => boolean;
+  /** For changes that are made elsewhere in this folder: in one transaction, announced to every process. */
+  inChange: <T>(work: (tx: Queryable) => Promise<T>) => Promise<T>;
   /** Called after the cache was emptied because some client changed, here or in another process. */
   onChange: (listener: () => void) => () => void;
   /** Begins to watch for changes and to keep clients in memory. */
@@ -107,6 +110,7 @@ export function createClientService({
   db,
   clock,
   outgoing,
+  findDocument = async () => undefined,
   staleAfterSeconds = 300,
   idTokenAlgs = ['RS256', 'ES256', 'EdDSA'],
   longestTokenSeconds = 400 * 86_400,
@@ -117,6 +121,8 @@ export function createClientService({
   clock: Clock;
   /** For the documents that bind clients to their sector. */
   outgoing?: Outgoing;
+  /** For an id that no registered client has: the client that its document describes (documents/). */
+  findDocument?: (clientId: string) => Promise<Client | undefined>;
   /** Those that there are keys for. */
   idTokenAlgs?: readonly IdTokenAlg[];
   staleAfterSeconds?: number;
@@ -223,8 +229,9 @@ export function createClientService({
     },
 
     find: async (clientId) => {
-      if (!isClientId(clientId)) return undefined;
-      return isKnownFresh() ? cache.find(clientId) : findClient(db, clientId);
+      const isOurs = isClientId(clientId);
+      const own = isOurs && (await (isKnownFresh() ? cache.find(clientId) : findClient(db, clientId)));
+      return own || findDocument(clientId);
     },
 
     list: (page = {}) => listClients(db, page),
@@ -235,6 +242,7 @@ export function createClientService({
         const before = await lock(tx, clientId);
         const definition = definitionOf(before);
         const after = changeDefinition(definition, changes);
+        if (before.origin === 'dynamic') checkSelfRegistered(after);
         if (changesSector(changes)) assertInSector(after, sector);
         if (after.idTokenAlg !== before.idTokenAlg) checkIdTokenAlg(after.idTokenAlg);
         const changed = changedProperties(definition, after);
@@ -251,23 +259,9 @@ export function createClientService({
     },
 
     delete: (clientId, by) =>
-      change(async (tx) => {
-        const { name } = await lock(tx, clientId);
-        await deleteClient(tx, clientId);
-        // One of the same name that is registered later does not inherit what this one was given.
-        await insertRevocation(tx, {
-          kind: 'client',
-          id: clientId,
-          before: clock.now(),
-          expiresAt: new Date(clock.now().getTime() + longestTokenSeconds * 1_000),
-          reason: 'client deleted',
-        });
-        await appendInTransaction(
-          tx,
-          { type: 'client.deleted', outcome: 'success', actor: by, clientId, payload: { name } },
-          { clock },
-        );
-      }),
+      change(async (tx) =>
+        deleteInTransaction(tx, await lock(tx, clientId), { by, clock, longestTokenSeconds }),
+      ),
 
     rotateSecret: (clientId, { graceSeconds }, by) =>
       change(async (tx) => {
@@ -339,6 +333,8 @@ export function createClientService({
       }),
 
     verifySecret: (client, presented) => verifySecret(client, presented, clock.now()),
+
+    inChange: change,
 
     onChange: (listener) => {
       listeners.add(listener);

@@ -42,6 +42,7 @@ interface ClientRow {
   created_at: Date;
   updated_at: Date;
   secrets: SecretJson[];
+  is_dynamic: boolean;
 }
 
 /** As `json_agg` makes it: bytes as hex after "\x", times as ISO 8601. */
@@ -58,7 +59,8 @@ const SELECT = `
     (select json_agg(json_build_object(
        'id', id, 'salt', salt, 'hash', hash, 'created_at', created_at, 'expires_at', expires_at
      ) order by created_at, id)
-     from client_secrets where client_secrets.client_id = clients.client_id), '[]') as secrets
+     from client_secrets where client_secrets.client_id = clients.client_id), '[]') as secrets,
+    exists (select 1 from client_registrations r where r.client_id = clients.client_id) as is_dynamic
   from clients`;
 
 /** Everything an operator decides, by column. */
@@ -225,6 +227,7 @@ function toClient(row: ClientRow): Client {
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     ...parseProtocolOptions(row.protocol_options),
+    ...(row.is_dynamic && { origin: 'dynamic' }),
     ...(row.jwks !== null && { jwks: parseJwks(row.jwks) }),
     ...(row.require_role !== null && { requireRole: row.require_role }),
     ...(row.jwks_uri !== null && { jwksUri: row.jwks_uri }),

@@ -31,6 +31,20 @@ const relations: readonly Relation[] = [
     remedy: 'Lower it, or raise ttl.sessionSeconds.',
   },
   {
+    paths: ['registration.open', 'registration.enabled'],
+    holds: ({ registration }) => registration.enabled || !registration.open,
+    message: () => 'is on, but registration itself is off.',
+    remedy: 'Set registration.enabled too, or turn it off.',
+  },
+  {
+    paths: ['registration.unusedAfterSeconds', 'ttl.refreshTokenIdleSeconds'],
+    holds: ({ registration, ttl }) =>
+      registration.unusedAfterSeconds === 0 || registration.unusedAfterSeconds >= ttl.refreshTokenIdleSeconds,
+    message: ({ ttl }) =>
+      `is shorter than the ${ttl.refreshTokenIdleSeconds} s for which a refresh token may lie unused.`,
+    remedy: 'Raise it, lower ttl.refreshTokenIdleSeconds, or set it to 0 to keep clients for ever.',
+  },
+  {
     paths: ['throttle.baseDelaySeconds', 'throttle.maxDelaySeconds'],
     holds: ({ throttle }) => throttle.baseDelaySeconds <= throttle.maxDelaySeconds,
     message: ({ throttle }) => `is longer than the longest wait, ${throttle.maxDelaySeconds} s.`,

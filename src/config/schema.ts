@@ -17,6 +17,7 @@ import {
   parseListen,
   webUrlFault,
 } from './formats.ts';
+import { registrationSettings } from './registration-settings.ts';
 
 /** How far a value may be shown: never, or as a URL without its password. */
 export type Secrecy = 'hidden' | 'url';
@@ -336,6 +337,7 @@ export const configSchema = z.strictObject({
       ),
     })
     .prefault({}),
+  registration: registrationSettings.prefault({}),
   outgoing: z
     .strictObject({
       allowedHosts: setting(

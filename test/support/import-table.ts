@@ -17,6 +17,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   interaction: ['http', 'oidc', 'accounts', 'clients', 'audit', 'platform'],
   account: ['http', 'oidc', 'accounts', 'clients', 'audit', 'platform'],
   admin: ['http', 'oidc', 'accounts', 'rbac', 'clients', 'keys', 'audit', 'platform'],
+  endpoints: ['http', 'apis', 'clients', 'audit', 'platform'],
   ops: ['http', 'platform'],
   demo: ['http', 'platform'],
   jobs: ['accounts', 'keys', 'audit', 'mail', 'oidc', 'platform'],

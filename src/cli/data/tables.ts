@@ -26,6 +26,8 @@ export const PORTABLE_TABLES: readonly PortableTable[] = [
   { name: 'pairwise_subjects', orderBy: 'account_id, sector' },
   { name: 'clients', orderBy: 'client_id' },
   { name: 'client_secrets', orderBy: 'id' },
+  { name: 'registration_tokens', orderBy: 'id' },
+  { name: 'client_registrations', orderBy: 'client_id' },
   { name: 'signing_keys', orderBy: 'kid', sealed: 'private_jwk_sealed' },
   { name: 'cookie_keys', orderBy: 'id', sealed: 'secret_sealed' },
   { name: 'apis', orderBy: 'identifier' },

@@ -23,6 +23,7 @@ const issuedSchema = z.strictObject({
     'client_credentials',
     'device_code',
     'user_code',
+    'backchannel_authentication_request',
     'pushed_authorization_request',
     'session',
   ]),
@@ -167,6 +168,18 @@ export const auditEvents = {
   'device.refused': define(refusal),
   'device.approved': define({ scope }),
   'device.declined': define({ reason: reason.optional() }),
+  /** What a client asked a person without their browser (CIBA). `request` is the id that the list shows it under. */
+  'approval.requested': define({ request: text, scope, issued: issued.optional() }),
+  'approval.request_refused': define(refusal),
+  'approval.approved': define({ request: text, scope }),
+  'approval.denied': define({ request: text }),
+  /** A person's answer that did not count. */
+  'approval.refused': define({ request: text, reason, required_role: text.optional() }),
+  /** A client was told that there is an answer, or could not be. */
+  'approval_ping.delivered': define({ request: text, attempt: count, status: count }),
+  'approval_ping.failed': define({ request: text, attempt: count, reason, next_attempt_at: time }),
+  'approval_ping.refused': define({ request: text, attempt: count, status: count }),
+  'approval_ping.given_up': define({ request: text, attempt: count, reason }),
   'client.authentication_failed': define({ method: text.optional(), reason }),
 
   // Changes by operators

@@ -50,6 +50,8 @@ export const PORTABLE_TABLES: readonly PortableTable[] = [
 
 /** What expires, or belongs to the one database: sessions, grants and tokens, counters, which migrations it has. */
 export const TABLES_LEFT_BEHIND: readonly string[] = [
+  'approval_requests',
+  'approval_pings',
   'oidc_payloads',
   'oidc_sessions',
   'oidc_session_authorizations',

@@ -10,6 +10,7 @@ import type { Hasher, HashParameters } from './hashing/hasher.ts';
 import { countCharacters, normaliseIdentifier, parseEmail, parseUsername } from './identifier.ts';
 import { checkNewPassword } from './password.ts';
 import {
+  clientExists,
   findAccountById,
   findAccountBySub,
   findLoginRow,
@@ -182,6 +183,10 @@ export async function createAccountInTransaction(
   { prepared, by, now }: { prepared: PreparedAccount; by: Actor; now: Date },
 ): Promise<Account> {
   const { isImported, ...fields } = prepared;
+  // A machine's tokens carry its client id as `sub`: nobody else goes by that name (RFC 9700 §4.15).
+  if (isImported && (await clientExists(tx, fields.sub))) {
+    throw new AppError('sub_taken', 409, 'A client goes by this subject identifier already.');
+  }
   const account = await insertAccount(tx, { ...fields, id: uuidv7(now), now }).catch((error: unknown) => {
     throw takenError(error) ?? error;
   });

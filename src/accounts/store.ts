@@ -79,6 +79,12 @@ export async function findAccountById(db: Queryable, id: string): Promise<Accoun
   return rows[0] && toAccount(rows[0]);
 }
 
+/** Whether a client (clients/) is called that. */
+export async function clientExists(tx: Queryable, clientId: string): Promise<boolean> {
+  const { rows } = await tx.query('select 1 from clients where client_id = $1', [clientId]);
+  return rows.length > 0;
+}
+
 export async function findAccountBySub(db: Queryable, sub: string): Promise<Account | undefined> {
   if (sub.includes('\0')) return undefined;
   const { rows } = await db.query<AccountRow>(`select ${COLUMNS} from accounts where sub = $1`, [sub], {

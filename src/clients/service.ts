@@ -11,7 +11,6 @@ import { randomBytes } from 'node:crypto';
 
 import { appendInTransaction } from '../audit/append.ts';
 import type { Actor } from '../audit/events.ts';
-import { insertRevocation } from '../audit/revocations.ts';
 import type { Clock } from '../platform/clock.ts';
 import { uniqueViolation, type Database, type Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
@@ -29,9 +28,9 @@ import {
 import { deleteInTransaction } from './deletion.ts';
 import { assertInSector, changesSector, readSector, type SectorDocument } from './pairwise.ts';
 import { checkSelfRegistered } from './registration/rules.ts';
+import { assertFreeName } from './names.ts';
 import { checkImportedSecret, generateSecret, hashSecret, liveSecrets, verifySecret } from './secrets.ts';
 import {
-  apiExists,
   deleteExpiredSecrets,
   deleteSecret,
   deleteSecrets,
@@ -200,7 +199,7 @@ export function createClientService({
         checkImportedSecret(imported);
       }
       return change(async (tx) => {
-        await refuseApi(tx, clientId);
+        await assertFreeName(tx, clientId);
         await insertClient(tx, clientId, definition, now).catch((error: unknown) => {
           if (uniqueViolation(error) !== 'clients_pkey') throw error;
           throw new AppError('client_exists', 409, `There is a client ${clientId} already.`, {
@@ -362,16 +361,6 @@ function definitionOf(client: Client): ClientDefinition {
 /** Whatever else was presented as one is no client's, and not worth a query. */
 function isClientId(value: string): boolean {
   return CLIENT_ID.test(value);
-}
-
-/** ID tokens for the client would carry the same `aud` as access tokens for the API. apis/ holds to the reverse. */
-async function refuseApi(tx: Queryable, clientId: string): Promise<void> {
-  if (!(await apiExists(tx, clientId))) return;
-  throw new AppError(
-    'invalid_client',
-    400,
-    `An API is called ${clientId}; the client needs an id of its own.`,
-  );
 }
 
 function notFound(clientId: string): never {

@@ -126,12 +126,6 @@ export async function listClients(
   return rows.map(toClient);
 }
 
-/** Whether an API (apis/) is called that. */
-export async function apiExists(tx: Queryable, identifier: string): Promise<boolean> {
-  const { rows } = await tx.query('select 1 from apis where identifier = $1', [identifier]);
-  return rows.length > 0;
-}
-
 export async function insertClient(
   tx: Queryable,
   clientId: string,

@@ -11,6 +11,7 @@ import {
   redeem,
   refresh,
   registerApplication,
+  registerPerson,
   signedIn,
   tokenRequest,
   type Application,
@@ -283,6 +284,18 @@ describe('an access token', () => {
     const { access_token: token } = (await response.json()) as Tokens;
     expect(token).toMatch(/^cc_/);
     expect((await userinfo(token)).status).toBe(401);
+  });
+
+  it('of a machine names nobody: a client and a person never share a name (RFC 9700 §4.15)', async () => {
+    const by = { kind: 'operator', name: 'test' } as const;
+    const { account } = await registerPerson(server);
+    await expect(
+      server.subjects.clients.create({ name: 'Machine', kind: 'machine', clientId: account.sub }, by),
+    ).rejects.toMatchObject({ code: 'invalid_client' });
+    const { client } = await server.subjects.clients.create({ name: 'Machine', kind: 'machine' }, by);
+    await expect(
+      server.subjects.accounts.create({ email: 'namesake@example.test', sub: client.clientId }, by),
+    ).rejects.toMatchObject({ code: 'sub_taken' });
   });
 });
 

@@ -140,13 +140,13 @@ async function serve(
       : createPostgresStore({ db, clock, sealer, onOperation: timedAs('postgres', metrics) }),
   );
 
-  const notices = createLogoutNotices({
-    db,
-    clock,
   const subjectIdentifiers = createSubjectIdentifiers({
     pairwiseSubjects: subjects.pairwiseSubjects,
     findClient: clients.find,
   });
+  const notices = createLogoutNotices({
+    db,
+    clock,
     issuer,
     outgoing,
     outgoingTimeoutMs: config.outgoing.timeoutMs,

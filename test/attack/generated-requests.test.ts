@@ -28,6 +28,7 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
   let server: TestServer;
   let targets: string[];
   let situation: Situation;
+  const refused: string[] = [];
   beforeAll(async () => {
     server = await startGatehouse({ store });
     situation = await prepare(server);
@@ -42,9 +43,21 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
         expect(answer.headers['x-request-id']).toEqual(expect.any(String));
         expect(answer.status >= 500 ? `${answer.status} ${answer.body}` : 'no fault').toBe('no fault');
         expect(answer.body).not.toMatch(INSIDE);
+        if (isRefusal(answer)) refused.push(String(answer.headers['x-request-id']));
       }),
       { seed: SEED, numRuns: RUNS },
     );
+  });
+
+  it('whatever was refused is on record, with its reason', async () => {
+    expect(refused.length).toBeGreaterThan(RUNS / 10);
+    const { rows } = await server.state.db.query<{ request_id: string }>(
+      `select request_id from audit_events where request_id = any ($1) and outcome = 'failure'
+         and (payload ? 'error' or payload ? 'reason')`,
+      [refused],
+    );
+    const recorded = new Set(rows.map((row) => row.request_id));
+    expect(refused.filter((id) => !recorded.has(id))).toEqual([]);
   });
 
   it('afterwards people sign in as before, and no fault is on record', async () => {
@@ -105,6 +118,12 @@ async function endpointsOf({ issuer }: TestServer): Promise<string[]> {
     .filter(([name]) => name.endsWith('_endpoint') || name === 'jwks_uri')
     .map(([, url]) => new URL(String(url)).pathname);
   return [...places, ...published, '/oauth/logout/confirm', '/oauth/nothing'];
+}
+
+/** Nothing at an address is none: anybody could fill the log with that. */
+function isRefusal({ status, headers }: RawAnswer): boolean {
+  if (status >= 400 && status !== 404) return true;
+  return status === 303 && /[?&#]error=/.test(headers.location ?? '');
 }
 
 /** @throws Error where nothing comes back in time */

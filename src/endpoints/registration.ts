@@ -42,6 +42,19 @@ export function createRegistrationEndpoint(endpoint: RegistrationEndpoint): Midd
   };
 }
 
+async function answer(
+  ctx: Context,
+  clientId: string | undefined,
+  endpoint: RegistrationEndpoint,
+): Promise<void> {
+  try {
+    await (clientId === undefined ? register(ctx, endpoint) : manage(ctx, clientId, endpoint));
+  } catch (error) {
+    if (!(error instanceof AppError) || error.status >= 500) throw inOurWords(error);
+    refuse(ctx, error, clientId);
+  }
+}
+
 async function register(
   ctx: Context,
   { registration, limiter, issuer }: RegistrationEndpoint,

@@ -21,6 +21,7 @@ import { createInteractionRoutes } from './interaction/routes.ts';
 import { allJobs } from './jobs/jobs.ts';
 import { createScheduler } from './jobs/scheduler.ts';
 import { longestSessionBoundSeconds } from './oidc/configuration.ts';
+import type { FastPath } from './oidc/fast/paths.ts';
 import { createIssuer } from './oidc/issuer.ts';
 import type { OidcStore } from './oidc/store/port.ts';
 import { createSubjectIdentifiers } from './oidc/subject-identifiers.ts';
@@ -46,6 +47,8 @@ export interface ServerOptions extends Omit<StateOptions, 'isCommand'> {
   version: string;
   /** Stands between the protocol and its store: sees every operation, and may answer in the store's place. */
   decorateStore?: (store: OidcStore) => OidcStore;
+  /** `off` sends every request through the provider, else each that takes a short way is told: for tests of them. */
+  fastPaths?: 'off' | ((path: FastPath) => void);
 }
 
 export interface Server {
@@ -151,10 +154,10 @@ async function serve(
     outgoing,
     outgoingTimeoutMs: config.outgoing.timeoutMs,
     findClient: clients.find,
+    tellSubject: subjectIdentifiers.tellById,
     sign: keys.signJwt,
     sessionSeconds: longestSessionBoundSeconds(config.ttl),
     giveUpAfterSeconds: config.signOut.giveUpAfterSeconds,
-    tellSubject: subjectIdentifiers.tellById,
     onError: (error) => logger.warn({ err: error }, 'applications could not be told of a sign-out'),
   });
 
@@ -191,6 +194,7 @@ async function serve(
       interactionTtlSeconds: config.ttl.interactionSeconds,
       emailOf: async (sub) => (await accounts.findBySub(sub))?.email,
     }),
+    fastPaths: options.fastPaths,
     onGrant: (grantType, outcome) => metrics.grant(grantType, outcome === 'success' ? 'success' : 'refused'),
   });
   closing.push(provided.stop);
@@ -237,6 +241,7 @@ async function serve(
     logger,
     operations: [createRequestMetrics({ metrics, issuerPath }), health.middleware],
     publishedMaxAgeSeconds: Math.min(PUBLISHED_MAX_AGE_SECONDS, config.keys.publishBeforeSigningSeconds),
+    fastPaths: provided.fastPaths,
     protocol: provided.provider,
     runRecorded: (work) => runInUnitOfWork(audit, work),
     doors: [

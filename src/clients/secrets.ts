@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash as digest, randomBytes, timingSafeEqual } from 'node:crypto';
 
 import { AppError } from '../platform/errors.ts';
 import { randomToken, uuidv7 } from '../platform/ids.ts';
@@ -48,7 +48,7 @@ export function checkImportedSecret(secret: string): void {
 }
 
 function hash(salt: Buffer, secret: string): Buffer {
-  return createHash('sha256').update(salt).update(secret).digest();
+  return digest('sha256', Buffer.concat([salt, Buffer.from(secret)]), 'buffer');
 }
 
 function refuse(advice: string): AppError {

@@ -28,6 +28,8 @@ export interface HostOptions {
   operations: readonly Middleware[];
   /** How long others may keep discovery and the JWKS. */
   publishedMaxAgeSeconds: number;
+  /** Answers some of the protocol's requests in the provider's place. */
+  fastPaths: Middleware | undefined;
   /** The provider of now, mounted below the issuer's path. Its cookies are signed by the same keys as ours. */
   protocol: () => Koa;
   runRecorded: <T>(work: (unit: Recording) => T) => T;
@@ -68,6 +70,7 @@ export function createHost(options: HostOptions): Koa {
     }),
   );
   host.use(recorded(options.runRecorded));
+  if (options.fastPaths) host.use(options.fastPaths);
   host.use(mountCurrent(path, protocol));
   host.use(mount(path, composed([refuseCrossSitePosts({ origin }), formBody(), ...options.doors])));
   return host;

@@ -17,6 +17,7 @@ export function createTrustedProxies(networks: readonly string[]): TrustedProxie
   }
   return {
     includes: (address) => {
+      if (networks.length === 0) return false;
       const plain = withoutMapping(address ?? '');
       const family = isIP(plain);
       return family !== 0 && list.check(plain, family === 6 ? 'ipv6' : 'ipv4');

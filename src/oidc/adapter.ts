@@ -19,6 +19,7 @@ import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { AppError } from '../platform/errors.ts';
 import { digest, uuidv7 } from '../platform/ids.ts';
 import { HonestRetry, orTemporarilyUnavailable, temporarilyUnavailable } from './errors.ts';
+import { createIsDead } from './liveness.ts';
 import {
   findAnswer,
   inheritAnswer,
@@ -76,20 +77,8 @@ function createAdapter(
     else await work();
   };
 
-  const isDead = (id: string, payload: StoredPayload): boolean =>
-    revocations.isRevoked({
-      tokenId: digest(id),
-      ...optional('grantId', model === 'Grant' ? id : payload['grantId']),
-      ...optional('sessionUid', sessionUidOf(model, payload)),
-      ...optional('accountId', payload['accountId']),
-      issuedAt: new Date(issuedAtSeconds(payload, clock) * 1000),
-    }) ||
-    // The authority of a client or an API is that of its registration, not of the person's sign-in.
-    revocations.isRevoked({
-      ...optional('clientId', payload['clientId']),
-      ...optional('api', payload['aud']),
-      issuedAt: new Date(Number(payload['iat'] ?? epochSeconds(clock)) * 1000),
-    });
+  const isDeadOf = createIsDead({ revocations, clock });
+  const isDead = (id: string, payload: StoredPayload): boolean => isDeadOf(model, id, payload);
 
   const revokeGrant = (grantId: string, reason: string): void => {
     requireUnit().revoke({
@@ -339,16 +328,6 @@ function withAuthority(model: Model, payload: AdapterPayload): StoredPayload {
   const { AuthorizationCode, RefreshToken } = Provider.ctx?.oidc.entities ?? {};
   const { authTime } = (AuthorizationCode ?? RefreshToken ?? {}) as { authTime?: number };
   return { ...payload, ...(authTime === undefined ? {} : { authTime }) };
-}
-
-function sessionUidOf(model: Model, payload: StoredPayload): unknown {
-  if (model === 'Session') return payload['uid'];
-  return payload['expiresWithSession'] ? payload['sessionUid'] : undefined;
-}
-
-/** When the authority behind a payload was given: at the sign-in, where there was one, else when it was issued. */
-function issuedAtSeconds(payload: StoredPayload, clock: Clock): number {
-  return Number(payload['loginTs'] ?? payload['authTime'] ?? payload['iat'] ?? epochSeconds(clock));
 }
 
 function optional<K extends string>(key: K, value: unknown): { [key in K]?: string } {

@@ -4,12 +4,15 @@ import { isDatabaseUnavailable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
 import { isRedisUnavailable } from '../platform/redis.ts';
 
+/** The body of a 503: for whoever is not told by a redirect. */
+export const UNAVAILABLE = {
+  error: 'temporarily_unavailable',
+  error_description: 'the server cannot answer at the moment; nothing was changed, try again shortly',
+} as const;
+
 /** What a client that should try again is told (RFC 6749 §4.1.2.1); at the authorization endpoint as a redirect. */
 export function temporarilyUnavailable(cause: unknown): errors.CustomOIDCProviderError {
-  const error = new errors.CustomOIDCProviderError(
-    'temporarily_unavailable',
-    'the server cannot answer at the moment; nothing was changed, try again shortly',
-  );
+  const error = new errors.CustomOIDCProviderError(UNAVAILABLE.error, UNAVAILABLE.error_description);
   error.cause = cause;
   return error;
 }

@@ -28,9 +28,12 @@ import {
 } from './configuration.ts';
 import { createEventRecorder } from './events.ts';
 import { toRemoteKey } from './external-key.ts';
+import { createFastPaths, type FastPath, type FastPaths } from './fast/paths.ts';
+import { createSigners } from './fast/signing.ts';
 import { createFindAccount, type ProviderAccount } from './find-account.ts';
 import { createLoadExistingGrant } from './grants.ts';
 import { createInteractions, type Interactions } from './interactions.ts';
+import { createIsDead } from './liveness.ts';
 import { createPolicy } from './policy.ts';
 import { createClientIndex, createProvider } from './provider.ts';
 import type { RecordKeeping } from './record-before-response.ts';
@@ -73,11 +76,15 @@ export interface IssuerDependencies {
   outgoing: Outgoing;
   pages: ProviderPages & Pick<RecordKeeping, 'renderUnavailable' | 'renderSignedOut'>;
   onGrant?: (grantType: string, outcome: 'success' | 'failure') => void;
+  /** `off`: every request goes through the library; else told of each that did not. */
+  fastPaths?: 'off' | ((path: FastPath) => void) | undefined;
 }
 
 export interface Issuer {
   /** The provider of now, a Koa application to be mounted below the issuer's path. */
   provider: () => Provider;
+  /** Stands in front of it; absent where everything is to go through the library. */
+  fastPaths: FastPaths | undefined;
   interactions: Interactions;
   stop: () => void;
 }
@@ -134,8 +141,10 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
   });
   const mayIntrospect = createMayIntrospect({ apis, findClient: clients.find });
 
+  let signers = createSigners(keys.keyset().jwks.keys);
   const build = (): Provider => {
     const { jwks, signing } = keys.keyset();
+    signers = createSigners(jwks.keys);
     const structuredTokens = createStructuredTokens({ issuer, keys: jwks.keys, sealer });
     return createProvider({
       issuer,
@@ -194,6 +203,19 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
 
   return {
     provider: () => current,
+    fastPaths:
+      dependencies.fastPaths === 'off'
+        ? undefined
+        : createFastPaths({
+            ...dependencies,
+            accessTokenSeconds: ttl.accessTokenSeconds,
+            signerFor: (alg) => signers(alg),
+            isDead: createIsDead({ revocations, clock }),
+            mayIntrospect,
+            findClient: clients.find,
+            exposedByToken: 'WWW-Authenticate',
+            onTaken: dependencies.fastPaths,
+          }),
     interactions: createInteractions({ provider: () => current, ...dependencies }),
     stop,
   };

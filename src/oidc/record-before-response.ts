@@ -10,7 +10,7 @@ import { isAuditUnavailable, isRevokedConflict, isSpendConflict } from '../audit
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { AppError } from '../platform/errors.ts';
-import { HonestRetry, isUnavailable, RETRY_AFTER_SECONDS } from './errors.ts';
+import { HonestRetry, isUnavailable, RETRY_AFTER_SECONDS, UNAVAILABLE } from './errors.ts';
 import {
   faultEvent,
   recordSilentRoutes,
@@ -235,10 +235,7 @@ function withhold(ctx: KoaContextWithOIDC, { renderUnavailable }: RecordKeeping)
     ctx.body = renderUnavailable(ctx);
   } else {
     ctx.type = 'json';
-    ctx.body = {
-      error: 'temporarily_unavailable',
-      error_description: 'the server cannot answer at the moment; nothing was changed, try again shortly',
-    };
+    ctx.body = UNAVAILABLE;
   }
 }
 

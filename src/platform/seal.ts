@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
 
 /**
  * Sealing of secrets at rest: AES-256-GCM, `v1.<key id>.<iv>.<ciphertext and tag>`, base64url.
@@ -34,7 +42,9 @@ export function sealingKeyFrom(secret: string): SealingKey {
 export function createSealer(keys: readonly SealingKey[]): Sealer {
   const current = keys[0];
   if (!current) throw new Error('a sealer needs at least one key');
-  const byId = new Map(keys.map(({ id, key }) => [id, key]));
+  // Bytes would be made into a key object at each call.
+  const byId = new Map<string, KeyObject>(keys.map(({ id, key }) => [id, createSecretKey(key)]));
+  const sealing = createSecretKey(current.key);
 
   return {
     currentKeyId: current.id,
@@ -44,7 +54,7 @@ export function createSealer(keys: readonly SealingKey[]): Sealer {
     deriveKeys: (purpose) => keys.map(({ key }) => deriveFrom(key, purpose)),
     seal: (plaintext, context) => {
       const iv = randomBytes(12);
-      const cipher = createCipheriv('aes-256-gcm', current.key, iv).setAAD(Buffer.from(context));
+      const cipher = createCipheriv('aes-256-gcm', sealing, iv).setAAD(Buffer.from(context));
       const body = Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
       return `v1.${current.id}.${iv.toString('base64url')}.${body.toString('base64url')}`;
     },

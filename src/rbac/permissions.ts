@@ -70,7 +70,8 @@ export async function findRolesPermitting(
         and ($2::uuid is null
           or exists (select 1 from account_roles a where a.role_id = r.id and a.account_id = $2))
       group by r.name order by r.name`,
-    [api, accountId],
+    [api, accountId ?? null],
+    { name: 'rbac_roles_permitting' },
   );
   return rows.map(({ role, permissions }) => ({ role, api, permissions }));
 }

@@ -54,6 +54,7 @@ export async function findRolesOf(db: Queryable, accountId: string): Promise<Rol
     `select ${COLUMNS} from account_roles a join roles r on r.id = a.role_id
       where a.account_id = $1 order by r.name`,
     [accountId],
+    { name: 'rbac_roles_of' },
   );
   return rows.map(toRole);
 }

@@ -31,6 +31,7 @@ export interface TestServerOptions {
   env?: Record<string, string>;
   clock?: Clock;
   decorateStore?: ServerOptions['decorateStore'];
+  fastPaths?: ServerOptions['fastPaths'];
   /** Shares another server's database and Redis. */
   sharing?: TestServer;
 }
@@ -65,6 +66,7 @@ export async function startGatehouse(options: TestServerOptions = {}): Promise<T
     logger: createLogger({ level: config.log.level, format: config.log.format }),
     version: 'test',
     ...(clock ? { clock } : {}),
+    ...(options.fastPaths ? { fastPaths: options.fastPaths } : {}),
     ...(options.decorateStore ? { decorateStore: options.decorateStore } : {}),
   });
   return {

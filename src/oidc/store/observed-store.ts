@@ -28,6 +28,7 @@ export function observeStore(store: OidcStore, onOperation: OnOperation): OidcSt
   return {
     upsert: timed('upsert', store.upsert, ([model]) => model),
     find: timed('find', store.find, ([model]) => model),
+    findStanding: timed('findStanding', store.findStanding, ([model]) => model),
     findByUid: timed('findByUid', store.findByUid, () => 'Session'),
     findByUserCode: timed('findByUserCode', store.findByUserCode, () => 'DeviceCode'),
     destroy: timed('destroy', store.destroy, ([model]) => model),

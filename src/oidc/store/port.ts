@@ -48,6 +48,14 @@ export type Polling = { kind: 'in-time' } | { kind: 'too-early'; intervalSeconds
 /** What a session lets each client know: client id → `{ sid, grantId, … }`. */
 export type SessionAuthorizations = Record<string, Record<string, unknown>>;
 
+/** An access token and what it stands on, where it names that. */
+export interface StandingToken {
+  token: StoredPayload;
+  grant?: StoredPayload | undefined;
+  /** Read only for a token that ends with its session. */
+  session?: StoredPayload | undefined;
+}
+
 /** `ended`: nothing was written, the session was destroyed or has expired meanwhile. */
 export type SessionSaving = 'saved' | 'ended';
 
@@ -63,6 +71,14 @@ export interface OidcStore {
   upsert: (model: Model, id: string, payload: StoredPayload, ttlSeconds: number | undefined) => Promise<void>;
   /** `consumed` is present when spent: for good, or by a pending mark within its lease. */
   find: (model: Model, id: string) => Promise<StoredPayload | undefined>;
+  /**
+   * The token with its grant and its session, as `find` and `findByUid` would tell each: in one query (two, where
+   * there is a session), in Redis in two round trips: only the token knows the other keys, and they share no slot.
+   */
+  findStanding: (
+    model: 'AccessToken' | 'ClientCredentials',
+    id: string,
+  ) => Promise<StandingToken | undefined>;
   /** The session, as its latest sign-in left it, without `jti`: its id cannot be read back. */
   findByUid: (uid: string) => Promise<StoredPayload | undefined>;
   /** Device codes; with `jti`. */

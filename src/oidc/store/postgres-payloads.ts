@@ -66,6 +66,25 @@ export async function findPayload(
   return rows[0];
 }
 
+/** A token, and beside it the grant that it names. */
+export async function findPayloadWithGrant(
+  db: Queryable,
+  model: Model,
+  idDigest: string,
+  now: Date,
+): Promise<(PayloadRow & { grant_payload: object | null }) | undefined> {
+  const { rows } = await db.query<PayloadRow & { grant_payload: object | null }>(
+    `select ${PAYLOAD_COLUMNS},
+       (select g.payload from oidc_payloads g
+        where g.model = 'Grant' and g.id_digest = t.grant_digest
+          and g.ended_at is null and (g.expires_at is null or g.expires_at > $1)) as grant_payload
+     from oidc_payloads t where model = $2 and id_digest = $3 and ${IS_ALIVE}`,
+    [now, model, idDigest],
+    { name: 'oidc_find_payload_with_grant' },
+  );
+  return rows[0];
+}
+
 export async function findPayloadByUserCode(
   db: Queryable,
   userCodeDigest: string,

@@ -28,7 +28,9 @@ export async function findSession(
 }
 
 export async function findSessionsByUid(db: Queryable, uidDigest: string, now: Date): Promise<SessionRow[]> {
-  const { rows } = await db.query<SessionRow>(`${SESSION_QUERY} and p.uid_digest = $2`, [now, uidDigest]);
+  const { rows } = await db.query<SessionRow>(`${SESSION_QUERY} and p.uid_digest = $2`, [now, uidDigest], {
+    name: 'oidc_find_sessions_by_uid',
+  });
   return rows;
 }
 

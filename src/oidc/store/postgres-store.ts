@@ -15,6 +15,7 @@ import {
   joinSession,
   latestSession,
   splitSession,
+  standsOn,
   toPayload,
   toRecord,
   uidDigestOf,
@@ -67,6 +68,18 @@ export function createPostgresStore({
       row.authorizations ?? {},
     );
 
+  const presentGrant = (body: object | null, grantId: string): StoredPayload | undefined =>
+    body === null
+      ? undefined
+      : toPayload(sealer, 'Grant', { idDigest: grantDigestOf(grantId), body, id: grantId });
+
+  const findByUid: OidcStore['findByUid'] = async (uid) => {
+    const rows = await sessions.findSessionsByUid(db, uidDigestOf(uid), clock.now());
+    return latestSession(
+      rows.map((row) => ({ payload: presentSession(row), expiresAt: row.expires_at.getTime() })),
+    )?.payload;
+  };
+
   const saveSession: OidcStore['saveSession'] = (id, payload, ttlSeconds, { baseline, replaces } = {}) => {
     const { uid, rest, granted, withdrawn } = splitSession(payload, baseline);
     const { idDigest, body } = toRecord(sealer, 'Session', id, rest);
@@ -107,11 +120,18 @@ export function createPostgresStore({
       const row = await sessions.findSession(db, idDigest, clock.now());
       return row && presentSession(row, id);
     },
-    findByUid: async (uid) => {
-      const rows = await sessions.findSessionsByUid(db, uidDigestOf(uid), clock.now());
-      return latestSession(
-        rows.map((row) => ({ payload: presentSession(row), expiresAt: row.expires_at.getTime() })),
-      )?.payload;
+    findByUid,
+    findStanding: async (model, id) => {
+      const row = await payloads.findPayloadWithGrant(db, model, idDigestOf(model, id), clock.now());
+      const token = present(model, row, id);
+      if (!row || !token) return undefined;
+      const { grantId, sessionUid } = standsOn(token);
+      return {
+        token,
+        grant: grantId === undefined ? undefined : presentGrant(row.grant_payload, grantId),
+        // The rare kind: its session has a query of its own.
+        session: sessionUid === undefined ? undefined : await findByUid(sessionUid),
+      };
     },
     findByUserCode: async (userCode) =>
       present(

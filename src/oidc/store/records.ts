@@ -84,6 +84,18 @@ export function toPayload(
   };
 }
 
+/** What a token's validity depends on beside itself. */
+export function standsOn(token: StoredPayload): {
+  grantId: string | undefined;
+  sessionUid: string | undefined;
+} {
+  const { grantId, sessionUid, expiresWithSession } = token;
+  return {
+    grantId: typeof grantId === 'string' ? grantId : undefined,
+    sessionUid: expiresWithSession && typeof sessionUid === 'string' ? sessionUid : undefined,
+  };
+}
+
 function sealingContext(model: Model, idDigest: string): string {
   return `oidc:${model}:${idDigest}`;
 }

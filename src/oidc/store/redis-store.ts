@@ -6,7 +6,7 @@ import type { Sealer } from '../../platform/seal.ts';
 import { observeStore, type OnOperation } from './observed-store.ts';
 import { POLL_LENIENCY_MS, TOMBSTONE_SECONDS } from './port.ts';
 import type { Model, OidcStore, Spending, StoredPayload } from './port.ts';
-import { grantDigestOf, idDigestOf, toPayload, toRecord, userCodeDigestOf } from './records.ts';
+import { grantDigestOf, idDigestOf, standsOn, toPayload, toRecord, userCodeDigestOf } from './records.ts';
 import {
   CONFIRM,
   END,
@@ -113,6 +113,17 @@ export function createRedisStore({
 
     find: (model, id) => (model === 'Session' ? sessions.find(id) : read(model, idDigestOf(model, id), id)),
     findByUid: sessions.findByUid,
+    findStanding: async (model, id) => {
+      const token = await read(model, idDigestOf(model, id), id);
+      if (!token) return undefined;
+      const { grantId, sessionUid } = standsOn(token);
+      if (grantId === undefined && sessionUid === undefined) return { token };
+      const [grant, session] = await Promise.all([
+        grantId === undefined ? undefined : read('Grant', grantDigestOf(grantId), grantId),
+        sessionUid === undefined ? undefined : sessions.findByUid(sessionUid),
+      ]);
+      return { token, grant, session };
+    },
     findByUserCode: async (userCode) => {
       const idDigest = await redis.hget(userCodeKey(userCodeDigestOf(userCode)), 'body');
       return idDigest ? read('DeviceCode', idDigest) : undefined;

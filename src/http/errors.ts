@@ -42,6 +42,8 @@ function toAppError(thrown: unknown): AppError {
 function answer(ctx: Context, error: AppError, renderer: Renderer): void {
   ctx.status = error.status;
   ctx.remove('Location');
+  // What was under way did not come to pass: a browser must not forget a session that lives on.
+  if (error.status >= 500) ctx.remove('Set-Cookie');
   ctx.set('Cache-Control', 'no-store');
   if (error.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(error.retryAfterSeconds));
   if (ctx.accepts('json', 'html') === 'html') {

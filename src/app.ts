@@ -16,6 +16,7 @@ import { createHost } from './http/host.ts';
 import { createListener } from './http/listener.ts';
 import { createRenderer } from './http/render.ts';
 import { createHomeRoute } from './interaction/home.ts';
+import { createDevicePages } from './interaction/device-pages.ts';
 import { createProviderPages } from './interaction/provider-pages.ts';
 import { createInteractionRoutes } from './interaction/routes.ts';
 import { allJobs } from './jobs/jobs.ts';
@@ -27,6 +28,7 @@ import type { OidcStore } from './oidc/store/port.ts';
 import { createSubjectIdentifiers } from './oidc/subject-identifiers.ts';
 import { createPostgresStore } from './oidc/store/postgres-store.ts';
 import { createRedisStore } from './oidc/store/redis-store.ts';
+import { createUserCodeThrottle } from './oidc/user-code-throttle.ts';
 import { createHealth } from './ops/health.ts';
 import { createMetricsServer } from './ops/metrics-server.ts';
 import { createRequestMetrics } from './ops/request-metrics.ts';
@@ -163,6 +165,12 @@ async function serve(
 
   const assets = loadAssets({ pathPrefix: issuerPath });
   const renderer = createRenderer({ branding: config.branding, assetBase: assets.base });
+  const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
+  const pages = createProviderPages({
+    renderer,
+    interactionTtlSeconds: config.ttl.interactionSeconds,
+    emailOf: async (sub) => (await accounts.findBySub(sub))?.email,
+  });
   const provided = createIssuer({
     issuer,
     ttl: config.ttl,
@@ -189,17 +197,33 @@ async function serve(
     endsOfflineGrants: config.signOut.endsOfflineGrants,
     onSignOut: notices.kick,
     outgoing,
-    pages: createProviderPages({
-      renderer,
-      interactionTtlSeconds: config.ttl.interactionSeconds,
-      emailOf: async (sub) => (await accounts.findBySub(sub))?.email,
+    pages,
+    userCodeThrottle: createUserCodeThrottle({
+      sealer,
+      limiters: {
+        session: createRateLimiter({
+          ...limits,
+          name: 'user-code-session',
+          freeAttempts: config.throttle.userCodeFreeFailures,
+        }),
+        address: createRateLimiter({
+          ...limits,
+          name: 'user-code-address',
+          freeAttempts: config.throttle.userCodeAddressFreeFailures,
+        }),
+      },
     }),
     fastPaths: options.fastPaths,
+    devicePages: createDevicePages({
+      renderer,
+      lifetimeSeconds: config.ttl.deviceCodeSeconds,
+      renderError: pages.renderError,
+    }),
+    pollingSeconds: config.polling.intervalSeconds,
     onGrant: (grantType, outcome) => metrics.grant(grantType, outcome === 'success' ? 'success' : 'refused'),
   });
   closing.push(provided.stop);
 
-  const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
   const authentication = createAuthenticationService({
     db,
     hasher,

@@ -195,6 +195,14 @@ export const configSchema = z.strictObject({
         whole(1, 100_000).default(50),
         'Failed sign-ins from one address, to whatever account, before each next one has to wait.',
       ),
+      userCodeFreeFailures: setting(
+        whole(1, 1000).default(5),
+        'Codes of devices that one browser may mistype before each next try has to wait.',
+      ),
+      userCodeAddressFreeFailures: setting(
+        whole(1, 100_000).default(20),
+        'The same for one address, whatever browser.',
+      ),
       baseDelaySeconds: setting(
         seconds(1, 3600).default(2),
         'The first wait; each further failure doubles it.',
@@ -212,6 +220,10 @@ export const configSchema = z.strictObject({
       authorizationCodeSeconds: setting(
         seconds(5, 600).default(60),
         'Life of an authorization code (RFC 6749 §4.1.2 allows ten minutes at most).',
+      ),
+      deviceCodeSeconds: setting(
+        seconds(60, 1800).default(600),
+        'How long a person may take to enter the code that a device shows, and to approve it (RFC 8628 §3.2).',
       ),
       idTokenSeconds: setting(seconds(30, 86_400).default(600), 'Life of an ID token.'),
       refreshTokenIdleSeconds: setting(
@@ -248,7 +260,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       intervalSeconds: setting(
         seconds(1, 60).default(5),
-        'How long an app that waits for a person’s answer pauses between two questions (CIBA); sooner is refused.',
+        'How long an app that waits for a person’s answer pauses between two questions (device flow, CIBA); each sooner one is refused, and makes the pause 5 seconds longer.',
       ),
     })
     .prefault({}),

@@ -41,7 +41,8 @@ export function recorded(run: <T>(work: (unit: Recording) => T) => T): Middlewar
 }
 
 /** That nothing is at an address is no refusal, and anybody could fill the log with it. */
-function isRefusal({ status }: Context): boolean {
+function isRefusal({ status, state }: Context): boolean {
+  if ((state as { isNoRefusal?: unknown }).isNoRefusal === true) return false;
   return status >= 400 && status < 500 && status !== 404;
 }
 

@@ -5,6 +5,8 @@
  */
 import type { AccessDeniedProps, ConsentProps } from './views/access.ts';
 import { renderAccessDenied, renderConsent } from './views/access.ts';
+import type { DeviceConfirmProps, DeviceDoneProps, DeviceEnterProps } from './views/device.ts';
+import * as device from './views/device.ts';
 import type { DemoErrorProps, DemoHomeProps, DemoSessionProps } from './views/demo.ts';
 import { renderDemoError, renderDemoHome, renderDemoSession } from './views/demo.ts';
 import type {
@@ -40,6 +42,10 @@ export interface Renderer {
   recoveryCodes: (props: RecoveryCodesProps) => string;
   accessDenied: (props: AccessDeniedProps) => string;
   consent: (props: ConsentProps) => string;
+  deviceEnter: (props: DeviceEnterProps) => string;
+  deviceConfirm: (props: DeviceConfirmProps) => string;
+  deviceDone: (props: DeviceDoneProps) => string;
+  deviceDeclined: () => string;
   logout: (props: LogoutProps) => string;
   signedOut: (props: SignedOutProps) => string;
   error: (props: ErrorProps) => string;
@@ -63,6 +69,10 @@ export function createRenderer(options: PageOptions): Renderer {
     recoveryCodes: (props) => secondStep.renderRecoveryCodes(page, props),
     accessDenied: (props) => renderAccessDenied(page, props),
     consent: (props) => renderConsent(page, props),
+    deviceEnter: (props) => device.renderDeviceEnter(page, props),
+    deviceConfirm: (props) => device.renderDeviceConfirm(page, props),
+    deviceDone: (props) => device.renderDeviceDone(page, props),
+    deviceDeclined: () => device.renderDeviceDeclined(page),
     logout: (props) => renderLogout(page, props),
     signedOut: (props) => renderSignedOut(page, props),
     error: (props) => errors.renderError(page, props),

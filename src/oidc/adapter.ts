@@ -18,6 +18,7 @@ import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { AppError } from '../platform/errors.ts';
 import { digest, uuidv7 } from '../platform/ids.ts';
+import { createDeviceCodeSaving } from './device-codes.ts';
 import { HonestRetry, orTemporarilyUnavailable, temporarilyUnavailable } from './errors.ts';
 import { createIsDead } from './liveness.ts';
 import {
@@ -69,6 +70,7 @@ function createAdapter(
   }: AdapterDependencies,
 ): Adapter {
   const sessions = createSessionSaving(store);
+  const saveDeviceCode = createDeviceCodeSaving({ store, fingerprint });
   /** What the request under way read last: spending needs of it only what never changes, and need not read it again. */
   const lastRead = new WeakMap<object, { id: string; payload: StoredPayload }>();
   const afterCommit = async (work: () => Promise<void>): Promise<void> => {
@@ -159,6 +161,7 @@ function createAdapter(
   return translateUnavailable({
     upsert: async (id, payload, expiresIn: number | undefined) => {
       if (model === 'Session' && expiresIn !== undefined) return sessions.save(id, payload, expiresIn);
+      if (model === 'DeviceCode' && expiresIn !== undefined) return saveDeviceCode(id, payload, expiresIn);
       await store.upsert(model, id, withAuthority(model, payload), expiresIn);
       if (isIssued(model)) currentUnitOfWork()?.onRollback(() => store.destroy(model, id));
       // The authorization endpoint answers by a redirect that only the library can write: its record is made here,
@@ -325,8 +328,8 @@ function asFound(model: Model, payload: StoredPayload): AdapterPayload {
  */
 function withAuthority(model: Model, payload: AdapterPayload): StoredPayload {
   if (model !== 'AccessToken') return payload;
-  const { AuthorizationCode, RefreshToken } = Provider.ctx?.oidc.entities ?? {};
-  const { authTime } = (AuthorizationCode ?? RefreshToken ?? {}) as { authTime?: number };
+  const { AuthorizationCode, DeviceCode, RefreshToken } = Provider.ctx?.oidc.entities ?? {};
+  const { authTime } = (AuthorizationCode ?? DeviceCode ?? RefreshToken ?? {}) as { authTime?: number };
   return { ...payload, ...(authTime === undefined ? {} : { authTime }) };
 }
 

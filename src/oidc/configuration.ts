@@ -22,6 +22,7 @@ import type { MayAsk } from './token-readers.ts';
 export interface Lifetimes {
   accessTokenSeconds: number;
   authorizationCodeSeconds: number;
+  deviceCodeSeconds: number;
   idTokenSeconds: number;
   refreshTokenIdleSeconds: number;
   refreshTokenAbsoluteSeconds: number;
@@ -58,6 +59,8 @@ export interface ConfigurationInput {
   /** For what the library reads from clients' addresses: `jwks_uri`. */
   fetch: NonNullable<Configuration['fetch']>;
   pages: ProviderPages;
+  /** See device-entry.ts. */
+  deviceFlow: NonNullable<NonNullable<Configuration['features']>['deviceFlow']>;
 }
 
 const CLIENT_ASSERTION_ALGS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
@@ -113,6 +116,8 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       revocation: '/oauth/revoke',
       pushed_authorization_request: '/oauth/par',
       end_session: '/oauth/logout',
+      device_authorization: '/oauth/device_authorization',
+      code_verification: '/device',
     },
     // OIDC Core §3.1.2.1 asks for POST at the authorization endpoint. A cross-site POST carries the session cookie only
     // with SameSite=None, which browsers accept over https alone.
@@ -179,6 +184,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       ClientCredentials: (_ctx, token, client) => lifeOf(token, client),
       AuthorizationCode: ttl.authorizationCodeSeconds,
       IdToken: ttl.idTokenSeconds,
+      DeviceCode: ttl.deviceCodeSeconds,
       RefreshToken: input.refreshTokens.secondsLeft,
       Grant: longestGrantSeconds(ttl),
       Interaction: ttl.interactionSeconds,
@@ -201,6 +207,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
         allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId,
       },
       userinfo: { enabled: true },
+      deviceFlow: input.deviceFlow,
       pushedAuthorizationRequests: { enabled: true },
       dPoP: { enabled: true },
       resourceIndicators: {

@@ -37,6 +37,9 @@ export interface EventSettings {
 const REFUSALS = {
   'authorization.error': 'authorization.failed',
   'pushed_authorization_request.error': 'par.refused',
+  'device_authorization.error': 'device.refused',
+  'code_verification.error': 'device.refused',
+  'device_resume.error': 'device.refused',
   'introspection.error': 'token.introspection_refused',
   'revocation.error': 'token.revocation_refused',
   'userinfo.error': 'userinfo.refused',
@@ -51,6 +54,11 @@ export function createEventRecorder(settings: EventSettings): EventRecorder {
     (ctx: KoaContextWithOIDC, error: Refusal): void => {
       failures.set(ctx.req, error);
       if (error instanceof HonestRetry || error.error === 'temporarily_unavailable') return;
+      if (error.error === 'authorization_pending') {
+        // Asked every few seconds, and refused nothing: the person has not decided yet (RFC 8628 §3.5).
+        ctx.state['isNoRefusal'] = true;
+        return;
+      }
       currentUnitOfWork()?.record(event(ctx, error));
     };
 
@@ -88,7 +96,8 @@ function subjectOf(
 ): Pick<AuditEvent, 'accountId' | 'clientId' | 'grantId' | 'sessionUid'> {
   const { entities } = ctx.oidc;
   const account = entities.Account as { id?: string } | undefined;
-  const source = entities.AuthorizationCode ?? entities.RefreshToken ?? entities.AccessToken;
+  const source =
+    entities.AuthorizationCode ?? entities.DeviceCode ?? entities.RefreshToken ?? entities.AccessToken;
   const sessionUid = entities.Session?.uid ?? (source as { sessionUid?: string } | undefined)?.sessionUid;
   const grantId = entities.Grant?.jti ?? (source as { grantId?: string } | undefined)?.grantId;
   return {
@@ -134,7 +143,10 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
 
   const audience = (entities.AccessToken ?? entities.ClientCredentials)?.aud;
   // What was spent decides since when the authority stands: something revoked in the meantime must win.
-  const source = (entities.AuthorizationCode ?? entities.RotatedRefreshToken ?? entities.RefreshToken) as
+  const source = (entities.AuthorizationCode ??
+    entities.DeviceCode ??
+    entities.RotatedRefreshToken ??
+    entities.RefreshToken) as
     | {
         iat?: number;
         authTime?: number;

@@ -26,6 +26,7 @@ import {
   longestSessionBoundSeconds,
   type ProviderPages,
 } from './configuration.ts';
+import { createDeviceEntry, type DevicePages } from './device-entry.ts';
 import { createEventRecorder } from './events.ts';
 import { toRemoteKey } from './external-key.ts';
 import { createFastPaths, type FastPath, type FastPaths } from './fast/paths.ts';
@@ -45,6 +46,7 @@ import type { OidcStore } from './store/port.ts';
 import { createStructuredTokens } from './structured-tokens.ts';
 import { createPairwiseIdentifier, type SubjectIdentifiers } from './subject-identifiers.ts';
 import { createMayIntrospect } from './token-readers.ts';
+import type { UserCodeThrottle } from './user-code-throttle.ts';
 
 export interface IssuerDependencies {
   issuer: string;
@@ -74,6 +76,10 @@ export interface IssuerDependencies {
   /** Once the record of a sign-out is durable. */
   onSignOut: () => void;
   outgoing: Outgoing;
+  /** How long a client that waits for a person pauses between two questions. */
+  pollingSeconds: number;
+  userCodeThrottle: UserCodeThrottle;
+  devicePages: DevicePages;
   pages: ProviderPages & Pick<RecordKeeping, 'renderUnavailable' | 'renderSignedOut'>;
   onGrant?: (grantType: string, outcome: 'success' | 'failure') => void;
   /** `off`: every request goes through the library; else told of each that did not. */
@@ -126,6 +132,15 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     }),
   };
 
+  const deviceEntry = createDeviceEntry({
+    store,
+    apis,
+    clientOf,
+    intervalSeconds: dependencies.pollingSeconds,
+    pages: dependencies.devicePages,
+    throttle: dependencies.userCodeThrottle,
+  });
+
   const findAccount = createFindAccount(dependencies);
   const resources = createResources({
     apis,
@@ -153,6 +168,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
       resources,
       refreshTokens,
       structuredTokens,
+      deviceEntry,
       store,
       events,
       keeping,
@@ -165,6 +181,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         resources,
         refreshTokens,
         structuredTokens,
+        deviceFlow: deviceEntry.feature,
         mayIntrospect,
         jwks: {
           keys: jwks.keys.map((jwk) => (isPublicOnly(jwk) ? toRemoteKey(jwk, keys.signExternally) : jwk)),

@@ -12,6 +12,7 @@ import { toMetadata } from '../clients/metadata.ts';
 import type { ClientService } from '../clients/service.ts';
 import { digest, randomToken } from '../platform/ids.ts';
 import { keepKeysApart } from './client-keys.ts';
+import type { DeviceEntry } from './device-entry.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { EventRecorder } from './events.ts';
 import { announceNoEmptyList, rememberIntrospection } from './messages.ts';
@@ -32,6 +33,7 @@ export interface ProviderDependencies {
   resources: Resources;
   refreshTokens: RefreshTokens;
   structuredTokens: StructuredTokens;
+  deviceEntry: DeviceEntry;
   store: OidcStore;
   events: EventRecorder;
   keeping: RecordKeeping;
@@ -73,6 +75,7 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   events.bind(provider);
   keeping.signOut.bind(provider);
   provider.use(recordBeforeResponse(keeping) as Parameters<Provider['use']>[0]);
+  dependencies.deviceEntry.install(provider);
   return provider;
 }
 

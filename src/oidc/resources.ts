@@ -11,6 +11,7 @@ import {
   type AccessToken,
   type AuthorizationCode,
   type ClientCredentials,
+  type DeviceCode,
   type KoaContextWithOIDC,
   Provider,
   type RefreshToken,
@@ -46,7 +47,7 @@ export interface Resources {
   checkBeforeSpending: (provider: Provider) => void;
 }
 
-type GrantSource = AuthorizationCode | RefreshToken;
+type GrantSource = AuthorizationCode | DeviceCode | RefreshToken;
 
 export function createResources({
   apis,
@@ -155,8 +156,8 @@ export function createResources({
       const permissions = wordsOf(token.scope);
       const account = ctx.oidc.account as unknown as ProviderAccount | undefined;
       if (token.kind === 'ClientCredentials' || !account) return { sub: token.clientId, permissions };
-      const { AuthorizationCode: code, RefreshToken: refreshToken } = ctx.oidc.entities;
-      const { authTime, acr, amr } = (code ?? refreshToken ?? {}) as Partial<GrantSource>;
+      const { AuthorizationCode: code, DeviceCode: device, RefreshToken: refreshToken } = ctx.oidc.entities;
+      const { authTime, acr, amr } = (code ?? device ?? refreshToken ?? {}) as Partial<GrantSource>;
       const roles = await account.rolesPermitting(token.aud);
       return {
         permissions,
@@ -169,7 +170,7 @@ export function createResources({
 
     checkTarget,
     checkBeforeSpending: (provider) => {
-      for (const model of [provider.AuthorizationCode, provider.RefreshToken]) {
+      for (const model of [provider.AuthorizationCode, provider.DeviceCode, provider.RefreshToken]) {
         const prototype = model.prototype as unknown as { consume: (this: GrantSource) => Promise<void> };
         const { consume } = prototype;
         prototype.consume = async function checked(this: GrantSource) {

@@ -11,6 +11,7 @@ const PREFIXES = {
   ClientCredentials: 'cc_',
   RefreshToken: 'rt_',
   AuthorizationCode: 'ac_',
+  DeviceCode: 'dc_',
 } as const;
 
 type PrefixedModel = keyof typeof PREFIXES;

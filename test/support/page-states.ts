@@ -12,6 +12,8 @@ const hidden = [{ name: 'xsrf', value: 'Hk3k2' }];
 const form = { action, hidden };
 const inLedger = { ...form, clientName: 'Ledger' };
 const requestId = '0198c7a2-5b1e-7c34-9d0a-51f27f3c92ad';
+const device = { ...form, lifetimeSeconds: 600 };
+const userCode = 'WDJB-MJHT';
 const throttled = { kind: 'throttled', retryAfterSeconds: 95 } as const;
 const client = { name: 'Ledger', url: 'https://ledger.example/login' };
 const retry = { retryAfterSeconds: 8, retryUrl: '/auth/interaction/abc', requestId };
@@ -181,6 +183,30 @@ export const pageStates: readonly PageState[] = [
     name: 'consent-short',
     html: (r) => r.consent({ ...consent, clientHost: undefined, items: items.slice(0, 1) }),
   },
+  { name: 'device-enter', html: (r) => r.deviceEnter(device) },
+  { name: 'device-enter-from-link', html: (r) => r.deviceEnter({ ...device, userCode }) },
+  ...(['missing', 'unknown', 'expired', 'used', 'stale'] as const).map((kind) => ({
+    name: `device-enter-${kind}`,
+    html: (r: Renderer) => r.deviceEnter({ ...device, problem: { kind } }),
+  })),
+  { name: 'device-enter-throttled', html: (r) => r.deviceEnter({ ...device, problem: throttled }) },
+  {
+    name: 'device-confirm',
+    html: (r) =>
+      r.deviceConfirm({
+        ...inLedger,
+        clientName: 'Living-room TV',
+        clientHost: 'tv.example',
+        userCode,
+        items,
+      }),
+  },
+  {
+    name: 'device-confirm-long-names',
+    html: (r) => r.deviceConfirm({ ...form, clientName: longName, userCode, items: [] }),
+  },
+  { name: 'device-done', html: (r) => r.deviceDone({ clientName: 'Living-room TV' }) },
+  { name: 'device-declined', html: (r) => r.deviceDeclined() },
   { name: 'logout', html: (r) => r.logout({ ...inLedger, accountEmail: 'ada@example.test' }) },
   { name: 'logout-alone', html: (r) => r.logout(form) },
   { name: 'signed-out', html: (r) => r.signedOut({ client }) },

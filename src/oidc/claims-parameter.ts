@@ -92,9 +92,7 @@ export function scopesOf(claims: readonly string[]): string[] {
 
 /** The claims that those scopes cover. */
 export function claimsOfScopes(scopes: readonly string[]): string[] {
-  return Object.entries(CLAIMS_OF_SCOPE).flatMap(([scope, claims]) =>
-    scopes.includes(scope) ? [...claims] : [],
-  );
+  return [...SCOPE_OF_CLAIM].filter(([, scope]) => scopes.includes(scope)).map(([claim]) => claim);
 }
 
 /** @param parameter `claims` of a request that was checked, as it stands there */

@@ -156,7 +156,7 @@ it.each<[string, Record<string, string | undefined>, string]>([
     { request_uri: 'urn:ietf:params:oauth:request_uri:x' },
     'request_uri_not_supported',
   ],
-  ['a request object', { request: 'a.b.c' }, 'request_not_supported'],
+  ['no real request object', { request: 'a.b.c' }, 'invalid_request_object'],
   ['a scope that it may not have', { scope: 'openid email' }, 'invalid_scope'],
 ])('is refused with %s', async (_name, changes, error) => {
   const modest = await registerApplication(server, { scopes: ['openid'] });

@@ -87,7 +87,16 @@ describe('the keys of a client', () => {
     ['an RSA key of 2047 bits', { keys: [rsa(256, 0x7f)] }, /2048 bits/],
     ['an RSA key without a modulus', { keys: [{ kty: 'RSA', e: 'AQAB' }] }, /lacks/],
     ['an HMAC algorithm', { keys: [{ ...rsa(256), alg: 'HS256' }] }, /"alg"/],
-    ['an encryption key', { keys: [{ ...rsa(256), use: 'enc' }] }, /"use"/],
+    ['a key for something else', { keys: [{ ...rsa(256), use: 'tls' }] }, /"use"/],
+    ['an encryption key that signs', { keys: [{ ...rsa(256), use: 'enc', alg: 'RS256' }] }, /"alg"/],
+    ['a signing key that is encrypted to', { keys: [{ ...rsa(256), alg: 'RSA-OAEP-256' }] }, /"alg"/],
+    ['an algorithm that is broken', { keys: [{ ...rsa(256), use: 'enc', alg: 'RSA1_5' }] }, /"alg"/],
+    ['a short RSA key to encrypt to', { keys: [{ ...rsa(128), use: 'enc' }] }, /2048 bits/],
+    [
+      'a signing curve to encrypt to',
+      { keys: [{ kty: 'OKP', crv: 'Ed25519', x: 'AA', use: 'enc' }] },
+      /"crv" X25519/,
+    ],
     ['an unknown curve', { keys: [{ kty: 'EC', crv: 'secp256k1', x: 'AA', y: 'AA' }] }, /"crv"/],
     ['a key-agreement curve', { keys: [{ kty: 'OKP', crv: 'X25519', x: 'AA' }] }, /"crv"/],
     [

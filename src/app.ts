@@ -8,6 +8,8 @@ import { createAuthenticationService } from './accounts/authentication.ts';
 import { createFirstAdministrator } from './accounts/first-administrator.ts';
 import { createHashingPool } from './accounts/hashing/pool.ts';
 import { createSignInThrottle } from './accounts/sign-in-throttle.ts';
+import { createPings } from './approvals/pings.ts';
+import { createApprovalService } from './approvals/service.ts';
 import { runInUnitOfWork } from './audit/unit-of-work.ts';
 import { parseListen } from './config/formats.ts';
 import { registerDemoClients } from './demo-clients.ts';
@@ -163,6 +165,23 @@ async function serve(
     onError: (error) => logger.warn({ err: error }, 'applications could not be told of a sign-out'),
   });
 
+  const pings = createPings({
+    db,
+    clock,
+    sealer,
+    outgoing,
+    outgoingTimeoutMs: config.outgoing.timeoutMs,
+    findClient: clients.find,
+    onError: (error) => logger.warn({ err: error }, 'an application could not be told of an answer'),
+  });
+  const approvals = createApprovalService({
+    db,
+    clock,
+    sealer,
+    ...config.approvals,
+    onDecided: pings.kick,
+  });
+
   const assets = loadAssets({ pathPrefix: issuerPath });
   const renderer = createRenderer({ branding: config.branding, assetBase: assets.base });
   const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
@@ -220,6 +239,17 @@ async function serve(
       renderError: pages.renderError,
     }),
     pollingSeconds: config.polling.intervalSeconds,
+    ciba: {
+      approvals,
+      hintLimiter: createRateLimiter({
+        redis,
+        db,
+        keyPrefix: config.redis.keyPrefix,
+        ...growingDelay(config),
+        name: 'hint',
+        freeAttempts: config.throttle.addressFreeFailures,
+      }),
+    },
     onGrant: (grantType, outcome) => metrics.grant(grantType, outcome === 'success' ? 'success' : 'refused'),
   });
   closing.push(provided.stop);
@@ -306,7 +336,8 @@ async function serve(
   closing.push(() => listener.close(0));
   jobs.start();
   notices.start();
-  closing.push(jobs.stop, notices.stop);
+  pings.start();
+  closing.push(jobs.stop, notices.stop, pings.stop);
 
   if (config.metrics.listen !== undefined) {
     const place = parseListen(config.metrics.listen);

@@ -328,8 +328,12 @@ function asFound(model: Model, payload: StoredPayload): AdapterPayload {
  */
 function withAuthority(model: Model, payload: AdapterPayload): StoredPayload {
   if (model !== 'AccessToken') return payload;
-  const { AuthorizationCode, DeviceCode, RefreshToken } = Provider.ctx?.oidc.entities ?? {};
-  const { authTime } = (AuthorizationCode ?? DeviceCode ?? RefreshToken ?? {}) as { authTime?: number };
+  const entities = Provider.ctx?.oidc.entities ?? {};
+  const { authTime } = (entities.AuthorizationCode ??
+    entities.DeviceCode ??
+    entities.BackchannelAuthenticationRequest ??
+    entities.RefreshToken ??
+    {}) as { authTime?: number };
   return { ...payload, ...(authTime === undefined ? {} : { authTime }) };
 }
 

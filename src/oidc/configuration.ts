@@ -9,6 +9,7 @@ import type { Client } from '../clients/client.ts';
 import { GATEHOUSE_METADATA } from '../clients/metadata.ts';
 import type { SigningAlg } from '../keys/signing-key.ts';
 import { CLAIMS_OF_SCOPE, createAssertClaims } from './claims-parameter.ts';
+import type { Ciba } from './ciba.ts';
 import { accessTokenSeconds } from './entitlement.ts';
 import { MESSAGE_FEATURES, messageAlgs } from './messages.ts';
 import { createOfflineAccess } from './offline-access.ts';
@@ -59,6 +60,7 @@ export interface ConfigurationInput {
   /** For what the library reads from clients' addresses: `jwks_uri`. */
   fetch: NonNullable<Configuration['fetch']>;
   pages: ProviderPages;
+  ciba: Ciba;
   /** See device-entry.ts. */
   deviceFlow: NonNullable<NonNullable<Configuration['features']>['deviceFlow']>;
 }
@@ -117,6 +119,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       pushed_authorization_request: '/oauth/par',
       end_session: '/oauth/logout',
       device_authorization: '/oauth/device_authorization',
+      backchannel_authentication: '/oauth/backchannel',
       code_verification: '/device',
     },
     // OIDC Core §3.1.2.1 asks for POST at the authorization endpoint. A cross-site POST carries the session cookie only
@@ -185,6 +188,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       AuthorizationCode: ttl.authorizationCodeSeconds,
       IdToken: ttl.idTokenSeconds,
       DeviceCode: ttl.deviceCodeSeconds,
+      BackchannelAuthenticationRequest: input.ciba.ttl,
       RefreshToken: input.refreshTokens.secondsLeft,
       Grant: longestGrantSeconds(ttl),
       Interaction: ttl.interactionSeconds,
@@ -208,6 +212,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       },
       userinfo: { enabled: true },
       deviceFlow: input.deviceFlow,
+      ciba: input.ciba.feature,
       pushedAuthorizationRequests: { enabled: true },
       dPoP: { enabled: true },
       resourceIndicators: {

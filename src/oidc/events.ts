@@ -40,6 +40,7 @@ const REFUSALS = {
   'device_authorization.error': 'device.refused',
   'code_verification.error': 'device.refused',
   'device_resume.error': 'device.refused',
+  'backchannel_authentication.error': 'approval.request_refused',
   'introspection.error': 'token.introspection_refused',
   'revocation.error': 'token.revocation_refused',
   'userinfo.error': 'userinfo.refused',
@@ -97,7 +98,11 @@ function subjectOf(
   const { entities } = ctx.oidc;
   const account = entities.Account as { id?: string } | undefined;
   const source =
-    entities.AuthorizationCode ?? entities.DeviceCode ?? entities.RefreshToken ?? entities.AccessToken;
+    entities.AuthorizationCode ??
+    entities.DeviceCode ??
+    entities.BackchannelAuthenticationRequest ??
+    entities.RefreshToken ??
+    entities.AccessToken;
   const sessionUid = entities.Session?.uid ?? (source as { sessionUid?: string } | undefined)?.sessionUid;
   const grantId = entities.Grant?.jti ?? (source as { grantId?: string } | undefined)?.grantId;
   return {
@@ -145,6 +150,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
   // What was spent decides since when the authority stands: something revoked in the meantime must win.
   const source = (entities.AuthorizationCode ??
     entities.DeviceCode ??
+    entities.BackchannelAuthenticationRequest ??
     entities.RotatedRefreshToken ??
     entities.RefreshToken) as
     | {

@@ -26,6 +26,7 @@ import {
   longestSessionBoundSeconds,
   type ProviderPages,
 } from './configuration.ts';
+import { type CibaDependencies, createCiba } from './ciba.ts';
 import { createDeviceEntry, type DevicePages } from './device-entry.ts';
 import { createEventRecorder } from './events.ts';
 import { toRemoteKey } from './external-key.ts';
@@ -50,7 +51,7 @@ import type { UserCodeThrottle } from './user-code-throttle.ts';
 
 export interface IssuerDependencies {
   issuer: string;
-  ttl: Lifetimes & { parSeconds: number };
+  ttl: Lifetimes & { parSeconds: number; backchannelRequestSeconds: number };
   retryWindowSeconds: number;
   commitTimeoutMs: number;
   isMfaRequired: boolean;
@@ -78,6 +79,7 @@ export interface IssuerDependencies {
   outgoing: Outgoing;
   /** How long a client that waits for a person pauses between two questions. */
   pollingSeconds: number;
+  ciba: Pick<CibaDependencies, 'approvals' | 'hintLimiter' | 'notify'>;
   userCodeThrottle: UserCodeThrottle;
   devicePages: DevicePages;
   pages: ProviderPages & Pick<RecordKeeping, 'renderUnavailable' | 'renderSignedOut'>;
@@ -147,6 +149,18 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     oidcScopes: OIDC_SCOPES,
     findAccount: (ctx, sub) => findAccount(ctx, sub) as unknown as Promise<ProviderAccount | undefined>,
   });
+  const ciba = createCiba({
+    ...dependencies.ciba,
+    accounts: dependencies.accounts,
+    clientOf,
+    resources,
+    revocations,
+    store,
+    clock,
+    fingerprint,
+    intervalSeconds: dependencies.pollingSeconds,
+    requestSeconds: ttl.backchannelRequestSeconds,
+  });
   const refreshTokens = createRefreshTokens({
     ttl,
     apis,
@@ -169,6 +183,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
       refreshTokens,
       structuredTokens,
       deviceEntry,
+      ciba,
       store,
       events,
       keeping,
@@ -182,6 +197,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         refreshTokens,
         structuredTokens,
         deviceFlow: deviceEntry.feature,
+        ciba,
         mayIntrospect,
         jwks: {
           keys: jwks.keys.map((jwk) => (isPublicOnly(jwk) ? toRemoteKey(jwk, keys.signExternally) : jwk)),

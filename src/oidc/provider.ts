@@ -12,6 +12,7 @@ import { toMetadata } from '../clients/metadata.ts';
 import type { ClientService } from '../clients/service.ts';
 import { digest, randomToken } from '../platform/ids.ts';
 import { keepKeysApart } from './client-keys.ts';
+import type { Ciba } from './ciba.ts';
 import type { DeviceEntry } from './device-entry.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { EventRecorder } from './events.ts';
@@ -34,6 +35,7 @@ export interface ProviderDependencies {
   refreshTokens: RefreshTokens;
   structuredTokens: StructuredTokens;
   deviceEntry: DeviceEntry;
+  ciba: Ciba;
   store: OidcStore;
   events: EventRecorder;
   keeping: RecordKeeping;
@@ -76,6 +78,7 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   keeping.signOut.bind(provider);
   provider.use(recordBeforeResponse(keeping) as Parameters<Provider['use']>[0]);
   dependencies.deviceEntry.install(provider);
+  dependencies.ciba.install(provider);
   return provider;
 }
 

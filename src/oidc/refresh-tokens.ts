@@ -85,6 +85,12 @@ export function strictest(
   };
 }
 
+/** A backchannel request belongs to no session that could end its refresh tokens: they need `offline_access`. */
+function isForOnce(source: object): boolean {
+  const { kind, scopes } = source as { kind?: string; scopes?: Set<string> };
+  return kind === 'BackchannelAuthenticationRequest' && !scopes?.has('offline_access');
+}
+
 export function createRefreshTokens(dependencies: RefreshTokensDependencies): RefreshTokens {
   const { ttl, apis, store, clientOf } = dependencies;
   /** Worked out where there is time to look things up, for the library asks for the lifetime in passing. */
@@ -126,7 +132,7 @@ export function createRefreshTokens(dependencies: RefreshTokensDependencies): Re
 
   return {
     issues: async (ctx, client, source) => {
-      if (!client.grantTypeAllowed('refresh_token')) return false;
+      if (!client.grantTypeAllowed('refresh_token') || isForOnce(source)) return false;
       await prepare(ctx, source as Source);
       return true;
     },

@@ -156,8 +156,12 @@ export function createResources({
       const permissions = wordsOf(token.scope);
       const account = ctx.oidc.account as unknown as ProviderAccount | undefined;
       if (token.kind === 'ClientCredentials' || !account) return { sub: token.clientId, permissions };
-      const { AuthorizationCode: code, DeviceCode: device, RefreshToken: refreshToken } = ctx.oidc.entities;
-      const { authTime, acr, amr } = (code ?? device ?? refreshToken ?? {}) as Partial<GrantSource>;
+      const { entities } = ctx.oidc;
+      const { authTime, acr, amr } = (entities.AuthorizationCode ??
+        entities.DeviceCode ??
+        entities.BackchannelAuthenticationRequest ??
+        entities.RefreshToken ??
+        {}) as Partial<GrantSource>;
       const roles = await account.rolesPermitting(token.aud);
       return {
         permissions,
@@ -170,7 +174,12 @@ export function createResources({
 
     checkTarget,
     checkBeforeSpending: (provider) => {
-      for (const model of [provider.AuthorizationCode, provider.DeviceCode, provider.RefreshToken]) {
+      for (const model of [
+        provider.AuthorizationCode,
+        provider.DeviceCode,
+        provider.BackchannelAuthenticationRequest,
+        provider.RefreshToken,
+      ]) {
         const prototype = model.prototype as unknown as { consume: (this: GrantSource) => Promise<void> };
         const { consume } = prototype;
         prototype.consume = async function checked(this: GrantSource) {

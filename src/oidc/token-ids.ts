@@ -12,6 +12,7 @@ const PREFIXES = {
   RefreshToken: 'rt_',
   AuthorizationCode: 'ac_',
   DeviceCode: 'dc_',
+  BackchannelAuthenticationRequest: 'br_',
 } as const;
 
 type PrefixedModel = keyof typeof PREFIXES;

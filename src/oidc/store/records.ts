@@ -16,9 +16,14 @@ const GRANT_BOUND: ReadonlySet<Model> = new Set<Model>([
 
 /**
  * Payloads that name other usable values: an interaction holds the session's cookie, the device code and, in
- * `returnTo`, its own id; a device code is found by its user code and then has to know itself. They are sealed whole.
+ * `returnTo`, its own id; a device code is found by its user code and then has to know itself; a
+ * backchannel request holds the token that its client is notified with. They are sealed whole.
  */
-const SEALED: ReadonlySet<Model> = new Set<Model>(['Interaction', 'DeviceCode']);
+const SEALED: ReadonlySet<Model> = new Set<Model>([
+  'Interaction',
+  'DeviceCode',
+  'BackchannelAuthenticationRequest',
+]);
 
 /** What is written: nothing in it can be presented to us. */
 export interface StoredRecord {

@@ -59,11 +59,19 @@ function askOnce(check: InstanceType<typeof Check> | undefined): void {
   if (!check) throw new Error('the library no longer checks who must be signed in');
   const { check: isDue, description } = check;
   check.check = async (ctx) => {
+    await readHint(ctx);
     const isAsked = await isDue(ctx);
     const hasSignedIn = Boolean((ctx.oidc.result as { login?: object } | undefined)?.login);
     if (isAsked && hasSignedIn) throw new errors.LoginRequired(description);
     return isAsked;
   };
+}
+
+/** The library reads it when the request arrives, and no more when the person comes back from our pages. */
+async function readHint({ oidc }: KoaContextWithOIDC): Promise<void> {
+  const hint = oidc.params?.['id_token_hint'];
+  if (typeof hint !== 'string' || oidc.entities.IdTokenHint || !oidc.client) return;
+  oidc.entity('IdTokenHint', await oidc.provider.IdToken.validate(hint, oidc.client));
 }
 
 /** The session's account was disabled or deleted since: ask who is there. */

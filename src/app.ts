@@ -13,6 +13,7 @@ import { createApprovalService } from './approvals/service.ts';
 import { runInUnitOfWork } from './audit/unit-of-work.ts';
 import { parseListen } from './config/formats.ts';
 import { registerDemoClients } from './demo-clients.ts';
+import { announcedMetadata, createEndpoints } from './endpoints/endpoints.ts';
 import { loadAssets } from './http/assets.ts';
 import { createHost } from './http/host.ts';
 import { createListener } from './http/listener.ts';
@@ -214,6 +215,8 @@ async function serve(
     clock,
     logger,
     endsOfflineGrants: config.signOut.endsOfflineGrants,
+    announced: announcedMetadata(config),
+    openedApis: config.registration.apis,
     onSignOut: notices.kick,
     outgoing,
     pages,
@@ -250,7 +253,10 @@ async function serve(
         freeAttempts: config.throttle.addressFreeFailures,
       }),
     },
-    onGrant: (grantType, outcome) => metrics.grant(grantType, outcome === 'success' ? 'success' : 'refused'),
+    onGrant: (grantType, outcome, clientId) => {
+      metrics.grant(grantType, outcome === 'success' ? 'success' : 'refused');
+      if (clientId !== undefined && outcome === 'success') subjects.clientUse.note(clientId);
+    },
   });
   closing.push(provided.stop);
 
@@ -298,6 +304,17 @@ async function serve(
     fastPaths: provided.fastPaths,
     protocol: provided.provider,
     runRecorded: (work) => runInUnitOfWork(audit, work),
+    endpoints: createEndpoints({
+      issuer,
+      registration: subjects.registration,
+      isRegistrationEnabled: config.registration.enabled,
+      registrationLimiter: createRateLimiter({
+        ...limits,
+        name: 'registration',
+        freeAttempts: config.registration.addressFreeAttempts,
+      }),
+      findApi: apis.find,
+    }),
     doors: [
       createHomeRoute({ renderer, issuer, isDevelopment: config.env !== 'production', apps: demo }),
       createInteractionRoutes({
@@ -325,6 +342,9 @@ async function serve(
       logger,
       dataDir: config.dataDir,
       keys,
+      clientUse: subjects.clientUse,
+      registration: subjects.registration,
+      removeClientsUnusedSeconds: config.registration.unusedAfterSeconds,
       checkpoints: {
         sink: config.audit.checkpointSink,
         intervalSeconds: config.audit.checkpointIntervalSeconds,

@@ -10,6 +10,11 @@ import { MAX_ACCESS_TOKEN_SECONDS } from './apis/api.ts';
 import { createApiService } from './apis/service.ts';
 import { type AuditLog, createAuditLog } from './audit/log.ts';
 import { createRevocationList, type RevocationList } from './audit/revocations.ts';
+import { createClientDocuments, MAX_DOCUMENT_BYTES } from './clients/documents/service.ts';
+import { openPolicy } from './clients/registration/policy.ts';
+import { createRegistrationService, type RegistrationService } from './clients/registration/service.ts';
+import { createRegistrationTokens, type RegistrationTokens } from './clients/registration/tokens.ts';
+import { type ClientUse, createClientUse } from './clients/registration/use.ts';
 import { createClientService } from './clients/service.ts';
 import type { Config } from './config/schema.ts';
 import { createExternalSigner, type ExternalSigner } from './keys/external.ts';
@@ -41,6 +46,9 @@ export interface Subjects {
   factors: ReturnType<typeof createFactorService>;
   rbac: ReturnType<typeof createRbacService>;
   clients: ReturnType<typeof createClientService>;
+  registration: RegistrationService;
+  registrationTokens: RegistrationTokens;
+  clientUse: ClientUse;
   apis: ReturnType<typeof createApiService>;
   keys: ReturnType<typeof createKeyService>;
   signOut: SignOutService;
@@ -66,7 +74,15 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
   });
   const outgoing = createOutgoing(config.outgoing);
   const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
+  const documents = createClientDocuments({
+    hosts: config.registration.documentHosts,
+    scopes: [...config.registration.openScopes],
+    outgoing: createOutgoing({ ...config.outgoing, maxAnswerBytes: MAX_DOCUMENT_BYTES }),
+    clock,
+    isApi: async (identifier) => (await apis.find(identifier)) !== undefined,
+  });
   const clients = createClientService({
+    findDocument: documents.find,
     db,
     clock,
     longestTokenSeconds,
@@ -104,6 +120,22 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
     }),
     rbac: createRbacService({ db, clock }),
     clients,
+    registration: createRegistrationService({
+      db,
+      clock,
+      inChange: clients.inChange,
+      idTokenAlgs: config.keys.algorithms,
+      openPolicy: config.registration.open
+        ? openPolicy({
+            redirectHosts: config.registration.openRedirectHosts,
+            scopes: config.registration.openScopes,
+          })
+        : undefined,
+      maxClients: config.registration.maxClients,
+      longestTokenSeconds,
+    }),
+    registrationTokens: createRegistrationTokens({ db, clock }),
+    clientUse: createClientUse({ db, clock }),
     apis,
     keys: createKeyService({
       db,

@@ -50,7 +50,8 @@ async function answer(
   try {
     await (clientId === undefined ? register(ctx, endpoint) : manage(ctx, clientId, endpoint));
   } catch (error) {
-    if (!(error instanceof AppError) || error.status >= 500) throw inOurWords(error);
+    const isRefusal = error instanceof AppError && (error.status < 500 || error.code === 'too_many_clients');
+    if (!isRefusal) throw inOurWords(error);
     refuse(ctx, error, clientId);
   }
 }
@@ -124,7 +125,7 @@ function answerOf({ client, accessToken, secret }: Registered, issuer: string): 
 
 /** RFC 7591 §3.2.2; RFC 6750 §3 where a token is missing or not good. The cause is for the audit log. */
 function refuse(ctx: Context, error: AppError, clientId: string | undefined): void {
-  const { code, status, message, cause } = error;
+  const { code, status, message, cause, retryAfterSeconds } = error;
   const reason = (status === 401 && cause instanceof Error ? cause.message : message).slice(
     0,
     MAX_REASON_LENGTH,
@@ -141,6 +142,7 @@ function refuse(ctx: Context, error: AppError, clientId: string | undefined): vo
   currentUnitOfWork()?.record(event);
   if (status === 401)
     ctx.set('WWW-Authenticate', bearerOf(ctx) === undefined ? 'Bearer' : `Bearer error="${code}"`);
+  if (retryAfterSeconds !== undefined) ctx.set('Retry-After', String(retryAfterSeconds));
   ctx.status = status;
   ctx.body = { error: code, error_description: message };
 }

@@ -33,6 +33,8 @@ export interface HostOptions {
   /** The provider of now, mounted below the issuer's path. Its cookies are signed by the same keys as ours. */
   protocol: () => Koa;
   runRecorded: <T>(work: (unit: Recording) => T) => T;
+  /** Endpoints of the protocol that are ours, below the issuer's path: called from anywhere, never with a cookie. */
+  endpoints: readonly Middleware[];
   /** The doors, below the issuer's path. */
   doors: readonly Middleware[];
 }
@@ -72,6 +74,7 @@ export function createHost(options: HostOptions): Koa {
   host.use(recorded(options.runRecorded));
   if (options.fastPaths) host.use(options.fastPaths);
   host.use(mountCurrent(path, protocol));
+  host.use(mount(path, composed(options.endpoints)));
   host.use(mount(path, composed([refuseCrossSitePosts({ origin }), formBody(), ...options.doors])));
   return host;
 }

@@ -4,6 +4,7 @@ import type { Account } from '../accounts/account.ts';
 import { readForm } from '../http/form.ts';
 import { seeOther, sendPage } from '../http/page.ts';
 import type { RequestedApi } from '../oidc/interactions.ts';
+import { recognitionOf } from './unverified.ts';
 import type { Visit } from './visit.ts';
 
 const form = z.strictObject({ decision: z.enum(['allow', 'deny']) });
@@ -14,13 +15,14 @@ export async function showConsent({ ctx, door, interaction, at }: Visit): Promis
   const scopes = step.name === 'consent' ? step.scopes : [];
   const claims = step.name === 'consent' ? step.claims : [];
   const apis = step.name === 'consent' ? step.apis : [];
-  const host = hostOf(client.clientUri ?? client.redirectUris[0]);
+  const { host, message } = recognitionOf(client, interaction.redirectUri);
   const roles =
     account && (scopes.includes('roles') || claims.includes('roles')) ? await door.rolesOf(account.id) : [];
   const html = door.renderer.consent({
     action: at('/consent'),
     clientName: client.name,
     ...(host === undefined ? {} : { clientHost: host }),
+    ...(message && { message }),
     accountEmail: account?.email ?? '',
     items: account
       ? [
@@ -105,10 +107,4 @@ function itemForClaim(claim: string, account: Account, roles: readonly string[])
 /** What the app may do there on the person's behalf. */
 function itemForApi({ name, permissions }: RequestedApi): Item {
   return { title: name, details: permissions.map(({ description }) => description) };
-}
-
-/** As a person knows it from the address bar; a private-use scheme (RFC 8252 §7.1) has none. */
-export function hostOf(uri: string | undefined): string | undefined {
-  const parsed = uri === undefined ? null : URL.parse(uri);
-  return parsed && parsed.protocol.startsWith('http') ? parsed.host : undefined;
 }

@@ -2,7 +2,7 @@
 import { sendPage } from '../http/page.ts';
 import type { Renderer } from '../http/render.ts';
 import type { DevicePages, EntryProblem } from '../oidc/device-entry.ts';
-import { hostOf } from './consent.ts';
+import { hostOf } from './unverified.ts';
 
 export interface DevicePagesOptions {
   renderer: Renderer;

@@ -3,6 +3,8 @@ import path from 'node:path';
 import { createFileSink, createLogSink, emitCheckpoint } from '../audit/checkpoints.ts';
 import { removeExpiredRevocations } from '../audit/revocations.ts';
 import { removeExpiredSpent } from '../audit/spent.ts';
+import type { RegistrationService } from '../clients/registration/service.ts';
+import type { ClientUse } from '../clients/registration/use.ts';
 import type { KeyService } from '../keys/service.ts';
 import { removeExpired } from '../oidc/store/expired-rows.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -20,6 +22,10 @@ export interface JobsOptions {
   logger: Logger;
   dataDir: string;
   keys: Pick<KeyService, 'rotateDue'>;
+  clientUse: Pick<ClientUse, 'save'>;
+  registration: Pick<RegistrationService, 'removeUnused'>;
+  /** 0: never. */
+  removeClientsUnusedSeconds: number;
   checkpoints: { sink: 'log' | 'file' | 'none'; intervalSeconds: number };
 }
 
@@ -27,7 +33,18 @@ const BATCH_ROWS = 1_000;
 /** A run leaves the rest to the next one, so that a backlog never holds the database for long. */
 const MAX_BATCHES = 50;
 
-export function allJobs({ db, sealer, clock, logger, dataDir, keys, checkpoints }: JobsOptions): Job[] {
+export function allJobs({
+  db,
+  sealer,
+  clock,
+  logger,
+  dataDir,
+  keys,
+  clientUse,
+  registration,
+  removeClientsUnusedSeconds,
+  checkpoints,
+}: JobsOptions): Job[] {
   const jobs: Job[] = [
     {
       name: 'remove expired sessions and tokens',
@@ -59,6 +76,19 @@ export function allJobs({ db, sealer, clock, logger, dataDir, keys, checkpoints 
       },
     },
   ];
+  jobs.push({ name: 'note which clients are used', intervalSeconds: 60, run: clientUse.save });
+  if (removeClientsUnusedSeconds > 0) {
+    jobs.push({
+      name: 'remove unused clients',
+      intervalSeconds: 3_600,
+      run: async () => {
+        await unlessUnderWay(db, 'remove unused clients', async () => {
+          await clientUse.save();
+          await registration.removeUnused(removeClientsUnusedSeconds);
+        });
+      },
+    });
+  }
   if (checkpoints.sink !== 'none') {
     const sink =
       checkpoints.sink === 'file'

@@ -41,6 +41,8 @@ export interface ProviderPages {
 
 export interface ConfigurationInput {
   issuer: string;
+  /** Endpoints and features that are not the library's. */
+  announced: Record<string, unknown>;
   ttl: Lifetimes;
   jwks: NonNullable<Configuration['jwks']>;
   /** Those that have a key. No HS*: secrets are stored hashed. */
@@ -97,6 +99,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     fetch: input.fetch,
     // Notices are sent from a queue of ours (sign-out/), so the library's own are off, and it announces none.
     discovery: {
+      ...input.announced,
       backchannel_logout_supported: true,
       backchannel_logout_session_supported: true,
       frontchannel_logout_supported: true,

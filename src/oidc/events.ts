@@ -30,7 +30,7 @@ export interface EventSettings {
   /** How long what a session gave may outlive its end. */
   sessionBoundSeconds: number;
   logger: Logger;
-  onGrant?: (grantType: string, outcome: 'success' | 'failure') => void;
+  onGrant?: (grantType: string, outcome: 'success' | 'failure', clientId?: string) => void;
 }
 
 /** The library's event of a refusal, and ours. */
@@ -186,7 +186,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
       ...(typeof audience === 'string' ? { resource: [audience] } : {}),
     },
   });
-  onGrant?.(grantType, 'success');
+  onGrant?.(grantType, 'success', ctx.oidc.client?.clientId);
 }
 
 /** Of what is a signed JWT: three parts. Opaque tokens have one, encrypted ones five. */

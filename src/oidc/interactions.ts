@@ -47,6 +47,8 @@ export interface Interaction {
   uid: string;
   step: InteractionStep;
   client: Client;
+  /** Where the answer goes. */
+  redirectUri?: string;
   /** Who is signed in, as far as this pass has come. */
   account?: Account;
   /** Set once a second factor was accepted in this pass, until the person continues. */
@@ -130,6 +132,9 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
       uid: details.uid,
       step: await stepOf(details, apis),
       client,
+      ...(typeof details.params['redirect_uri'] === 'string' && {
+        redirectUri: details.params['redirect_uri'],
+      }),
       ...(account ? { account } : {}),
       isSecondFactorDone,
       isNewlyEnrolled: isSecondFactorDone && details.result?.[NEWLY_ENROLLED] === true,

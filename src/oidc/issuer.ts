@@ -42,6 +42,7 @@ import type { RecordKeeping } from './record-before-response.ts';
 import { createRefreshTokens } from './refresh-tokens.ts';
 import { createResources } from './resources.ts';
 import { OIDC_SCOPES } from './scopes.ts';
+import { createMayReach } from './self-registered.ts';
 import { createSignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
 import { createStructuredTokens } from './structured-tokens.ts';
@@ -83,7 +84,11 @@ export interface IssuerDependencies {
   userCodeThrottle: UserCodeThrottle;
   devicePages: DevicePages;
   pages: ProviderPages & Pick<RecordKeeping, 'renderUnavailable' | 'renderSignedOut'>;
-  onGrant?: (grantType: string, outcome: 'success' | 'failure') => void;
+  onGrant?: (grantType: string, outcome: 'success' | 'failure', clientId?: string) => void;
+  /** What discovery says besides: endpoints that are not the library's. */
+  announced: Record<string, unknown>;
+  /** The APIs that clients which no operator registered may ask for. */
+  openedApis: readonly string[];
   /** `off`: every request goes through the library; else told of each that did not. */
   fastPaths?: 'off' | ((path: FastPath) => void) | undefined;
 }
@@ -145,6 +150,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
 
   const findAccount = createFindAccount(dependencies);
   const resources = createResources({
+    mayReach: createMayReach({ opened: dependencies.openedApis, clientOf }),
     apis,
     oidcScopes: OIDC_SCOPES,
     findAccount: (ctx, sub) => findAccount(ctx, sub) as unknown as Promise<ProviderAccount | undefined>,
@@ -190,6 +196,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
       parSeconds: ttl.parSeconds,
       configuration: buildConfiguration({
         issuer,
+        announced: dependencies.announced,
         ttl,
         clientOf,
         pages,

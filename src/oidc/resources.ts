@@ -50,10 +50,13 @@ export interface Resources {
 type GrantSource = AuthorizationCode | DeviceCode | RefreshToken;
 
 export function createResources({
+  mayReach,
   apis,
   oidcScopes,
   findAccount,
 }: {
+  /** Whether the client may ask for the API at all. */
+  mayReach: (providerClient: object | undefined, identifier: string) => boolean;
   apis: ApiService;
   oidcScopes: ReadonlySet<string>;
   findAccount: (ctx: KoaContextWithOIDC, sub: string) => Promise<ProviderAccount | undefined>;
@@ -108,6 +111,9 @@ export function createResources({
   return {
     info: async (ctx, identifier) => {
       const api = await getApi(identifier);
+      if (!mayReach(ctx.oidc.client, identifier)) {
+        throw new errors.InvalidTarget('the API is not open to clients that no operator registered');
+      }
       return {
         audience: api.identifier,
         scope: (await available(ctx, api)).join(' '),

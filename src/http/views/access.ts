@@ -1,4 +1,4 @@
-import type { FormTarget } from './form.ts';
+import type { FormTarget, Message } from './form.ts';
 import type { RenderPage } from './page.ts';
 
 /** The main form goes back to the application, which is told `access_denied`. */
@@ -18,6 +18,8 @@ export interface ConsentProps extends FormTarget {
   /** The host of the application, as a person knows it from the address bar. */
   clientHost?: string | undefined;
   accountEmail: string;
+  /** What a person should know before they decide. */
+  message?: Message | undefined;
   items: readonly ConsentItem[];
   /** Where a person withdraws it later; without it the page does not promise that. */
   accountUrl?: string | undefined;

@@ -1,0 +1,49 @@
+/**
+ * The protocol's endpoints that are ours and not the library's. They are called by programs from anywhere, so they stand
+ * before what guards our pages against other sites (http/same-site.ts): no cookie counts at any of them.
+ */
+import type { Middleware } from 'koa';
+
+import type { Api } from '../apis/api.ts';
+import type { RegistrationService } from '../clients/registration/service.ts';
+import type { RateLimiter } from '../platform/rate-limit.ts';
+import { createRegistrationEndpoint, REGISTRATION_PATH } from './registration.ts';
+import { createResourceMetadataEndpoint } from './resource-metadata.ts';
+
+export interface EndpointsOptions {
+  issuer: string;
+  registration: RegistrationService;
+  isRegistrationEnabled: boolean;
+  registrationLimiter: RateLimiter;
+  findApi: (identifier: string) => Promise<Api | undefined>;
+}
+
+/** Below the issuer's path. */
+export function createEndpoints({
+  issuer,
+  registration,
+  isRegistrationEnabled,
+  registrationLimiter,
+  findApi,
+}: EndpointsOptions): Middleware[] {
+  return [
+    ...(isRegistrationEnabled
+      ? [createRegistrationEndpoint({ issuer, registration, limiter: registrationLimiter })]
+      : []),
+    createResourceMetadataEndpoint({ issuer, findApi }),
+  ];
+}
+
+/** What discovery says of them, and of clients that need no registration. */
+export function announcedMetadata({
+  issuer,
+  registration,
+}: {
+  issuer: string;
+  registration: { enabled: boolean; documentHosts: readonly string[] };
+}): Record<string, unknown> {
+  return {
+    ...(registration.enabled && { registration_endpoint: `${issuer}${REGISTRATION_PATH}` }),
+    ...(registration.documentHosts.length > 0 && { client_id_metadata_document_supported: true }),
+  };
+}

@@ -166,7 +166,7 @@ export const auditEvents = {
   'par.refused': define(refusal),
   'device.started': define({ issued: issued.optional(), scope }),
   'device.refused': define(refusal),
-  'device.approved': define({ scope, fingerprint: text.optional() }),
+  'device.approved': define({ scope, fingerprint: text.optional(), sid: text.optional() }),
   'device.declined': define({ reason: reason.optional(), fingerprint: text.optional() }),
   /** What a client asked a person without their browser (CIBA). `request` is the id that the list shows it under. */
   'approval.requested': define({ request: text, scope, issued: issued.optional() }),

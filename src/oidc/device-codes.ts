@@ -117,7 +117,11 @@ function recordApproval(unit: UnitOfWork, payload: AdapterPayload, fingerprint: 
     ...(account?.id === undefined
       ? {}
       : { accountId: account.id, actor: { kind: 'account' as const, id: account.id } }),
-    payload: { scope: payload.scope ?? '', fingerprint },
+    payload: {
+      scope: payload.scope ?? '',
+      fingerprint,
+      ...(typeof payload['sid'] === 'string' ? { sid: payload['sid'] } : {}),
+    },
   });
 }
 

@@ -23,7 +23,7 @@ interface SignedInRow {
 }
 
 /**
- * Where the account is signed in, as the audit log has it: every authorization since then whose session, or whose
+ * Where the account is signed in, as the audit log has it: every authorization since then, of a device too, whose session, or whose
  * application in it, has not been signed out. Sessions that merely ran out are among them: being told of one's end
  * twice does no harm.
  *
@@ -42,7 +42,7 @@ export async function findSignedIn(
       cross join lateral (
         select coalesce('offline_access' = any (string_to_array(payload ->> 'scope', ' ')), false) as is_offline
       ) scope
-      where account_id = $1 and at > $2 and type = 'authorization.succeeded' and outcome = 'success'
+      where account_id = $1 and at > $2 and type in ('authorization.succeeded', 'device.approved') and outcome = 'success'
         and session_uid is not null and client_id is not null
         and ($3::bigint is null or seq < $3::bigint)
         and not exists (

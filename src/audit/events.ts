@@ -143,7 +143,21 @@ export const auditEvents = {
   'grant.revoked': define({ reason, tokens: count.optional() }),
 
   // The protocol endpoints
-  'token.issued': define({ grant_type: text, issued, scope, resource: words.optional() }),
+  /** `exchange`: whose token was presented for it (RFC 8693), and who acts. */
+  'token.issued': define({
+    grant_type: text,
+    issued,
+    scope,
+    resource: words.optional(),
+    exchange: z
+      .strictObject({
+        mode: z.enum(['impersonation', 'delegation']),
+        subject_client: text,
+        subject_token: text,
+        actor: text.optional(),
+      })
+      .exactOptional(),
+  }),
   'token.refused': define({ ...refusal, grant_type: text.optional() }),
   /** A spent credential came again: the grant falls. */
   'token.replayed': define({ kind: text, fingerprint: text.optional(), reason: reason.optional() }),

@@ -31,6 +31,7 @@ import {
 import { createSessionSaving } from './session-saving.ts';
 import type { Model, OidcStore, StoredPayload } from './store/port.ts';
 import type { StructuredTokens } from './structured-tokens.ts';
+import { createStanding, withExchange } from './token-exchange/authority.ts';
 import { mayBe } from './token-ids.ts';
 
 /** How often a retry looks whether the first request has its answer. */
@@ -80,6 +81,7 @@ function createAdapter(
   };
 
   const isDeadOf = createIsDead({ revocations, clock });
+  const standing = createStanding({ store, revocations, isDead: isDeadOf });
   const isDead = (id: string, payload: StoredPayload): boolean => isDeadOf(model, id, payload);
 
   const revokeGrant = (grantId: string, reason: string): void => {
@@ -162,7 +164,7 @@ function createAdapter(
     upsert: async (id, payload, expiresIn: number | undefined) => {
       if (model === 'Session' && expiresIn !== undefined) return sessions.save(id, payload, expiresIn);
       if (model === 'DeviceCode' && expiresIn !== undefined) return saveDeviceCode(id, payload, expiresIn);
-      await store.upsert(model, id, withAuthority(model, payload), expiresIn);
+      await store.upsert(model, id, withExchange(model, withAuthority(model, payload)), expiresIn);
       if (isIssued(model)) currentUnitOfWork()?.onRollback(() => store.destroy(model, id));
       // The authorization endpoint answers by a redirect that only the library can write: its record is made here,
       // before the code leaves, so that a failure becomes an error redirect of the right response mode.
@@ -173,14 +175,14 @@ function createAdapter(
       const structured = structuredTokens.behind(id);
       if (structured !== undefined) {
         const carried = await structuredTokens.read(model, structured);
-        return carried && !isDead(String(carried['jti']), carried) ? carried : undefined;
+        return carried && !isDead(String(carried['jti']), carried) ? standing(carried) : undefined;
       }
       if (!mayBe(model, id)) return undefined;
       const payload = await store.find(model, id);
       if (!payload || isDead(id, payload)) return undefined;
       if (Provider.ctx) lastRead.set(Provider.ctx.req, { id, payload });
       if (model === 'Session') sessions.remember(payload);
-      return asFound(model, payload);
+      return standing(asFound(model, payload));
     },
     findByUid: async (uid) => {
       const payload = await store.findByUid(uid);

@@ -18,6 +18,7 @@ import { ACR_ONE_FACTOR, ACR_TWO_FACTORS } from './requirements.ts';
 import type { Resources } from './resources.ts';
 import { OIDC_SCOPES } from './scopes.ts';
 import type { StructuredTokens } from './structured-tokens.ts';
+import { exchangedClaims } from './token-exchange/authority.ts';
 import type { MayAsk } from './token-readers.ts';
 
 export interface Lifetimes {
@@ -68,6 +69,8 @@ export interface ConfigurationInput {
 }
 
 const CLIENT_ASSERTION_ALGS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
+
+export const DPOP_ALGS = ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'] as const;
 
 const MAX_ASSERTION_SECONDS = 86_400;
 
@@ -158,7 +161,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     enabledJWA: {
       clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGS],
       ...messageAlgs(input.signingAlgs),
-      dPoPSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
+      dPoPSigningAlgValues: [...DPOP_ALGS],
     },
     assertJwtClientAuthClaimsAndHeader: async (_ctx, { exp }) => {
       // Each one is remembered until it has expired (RFC 7523 §3, 4).
@@ -179,7 +182,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     rotateRefreshToken: input.refreshTokens.rotates,
     // Without offline_access the refresh token ends with the session: expiresWithSession says so by default.
     issueRefreshToken: input.refreshTokens.issues,
-    extraTokenClaims: resources.tokenClaims,
+    extraTokenClaims: exchangedClaims(resources.tokenClaims),
     formats: {
       customizers: { jwt: (_ctx, token, parts) => input.structuredTokens.carry(token as object, parts) },
     },

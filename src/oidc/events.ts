@@ -13,6 +13,7 @@ import type { Logger } from '../platform/logger.ts';
 import { HonestRetry } from './errors.ts';
 import { saysActive } from './messages.ts';
 import { presentedToken } from './structured-tokens.ts';
+import { exchangeRecord, requireLiveExchange } from './token-exchange/record.ts';
 
 export interface EventRecorder {
   bind: (provider: Provider) => void;
@@ -175,6 +176,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
       issuedAt: new Date((source.iat ?? 0) * 1000),
     });
   }
+  requireLiveExchange(ctx, unit);
   unit?.record({
     type: 'token.issued',
     outcome: 'success',
@@ -184,6 +186,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
       issued,
       ...(answer.scope ? { scope: answer.scope } : {}),
       ...(typeof audience === 'string' ? { resource: [audience] } : {}),
+      ...exchangeRecord(ctx, fingerprint),
     },
   });
   onGrant?.(grantType, 'success', ctx.oidc.client?.clientId);

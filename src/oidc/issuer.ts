@@ -2,7 +2,7 @@
  * The issuer: one provider at a time, swapped under the running server when the keys change. Requests under way finish
  * on the provider they began with; nothing else refers to one for longer than a request.
  */
-import type { Provider } from 'oidc-provider';
+import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
 
 import type { AccountService } from '../accounts/account.ts';
 import type { FactorService } from '../accounts/factors.ts';
@@ -21,6 +21,7 @@ import type { RbacService } from '../rbac/role.ts';
 import { createAdapterFactory } from './adapter.ts';
 import {
   buildConfiguration,
+  DPOP_ALGS,
   type Lifetimes,
   longestGrantSeconds,
   longestSessionBoundSeconds,
@@ -47,6 +48,7 @@ import { createSignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
 import { createStructuredTokens } from './structured-tokens.ts';
 import { createPairwiseIdentifier, type SubjectIdentifiers } from './subject-identifiers.ts';
+import { createTokenExchange } from './token-exchange/token-exchange.ts';
 import { createMayIntrospect } from './token-readers.ts';
 import type { UserCodeThrottle } from './user-code-throttle.ts';
 
@@ -149,11 +151,13 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
   });
 
   const findAccount = createFindAccount(dependencies);
+  const findProviderAccount = (ctx: KoaContextWithOIDC, sub: string): Promise<ProviderAccount | undefined> =>
+    findAccount(ctx, sub) as unknown as Promise<ProviderAccount | undefined>;
   const resources = createResources({
     mayReach: createMayReach({ opened: dependencies.openedApis, clientOf }),
     apis,
     oidcScopes: OIDC_SCOPES,
-    findAccount: (ctx, sub) => findAccount(ctx, sub) as unknown as Promise<ProviderAccount | undefined>,
+    findAccount: findProviderAccount,
   });
   const ciba = createCiba({
     ...dependencies.ciba,
@@ -182,6 +186,21 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     signers = createSigners(jwks.keys);
     const structuredTokens = createStructuredTokens({ issuer, keys: jwks.keys, sealer });
     return createProvider({
+      tokenExchange: createTokenExchange({
+        issuer,
+        keys: jwks.keys,
+        sealer,
+        store,
+        revocations,
+        structuredTokens,
+        apis,
+        resources,
+        clientOf,
+        findAccount: findProviderAccount,
+        dpopAlgs: DPOP_ALGS,
+        accessTokenSeconds: ttl.accessTokenSeconds,
+        clock,
+      }),
       issuer,
       clients,
       clientOf,

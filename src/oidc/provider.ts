@@ -24,7 +24,9 @@ import { applyRoleClaims } from './role-claims.ts';
 import { putSidIntoIdTokens } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
 import type { StructuredTokens } from './structured-tokens.ts';
+import type { TokenExchange } from './token-exchange/token-exchange.ts';
 import { prefixTokenIds } from './token-ids.ts';
+import { refuseUnallowedGrants } from './unallowed-grants.ts';
 
 export interface ProviderDependencies {
   issuer: string;
@@ -34,6 +36,7 @@ export interface ProviderDependencies {
   resources: Resources;
   refreshTokens: RefreshTokens;
   structuredTokens: StructuredTokens;
+  tokenExchange: TokenExchange;
   deviceEntry: DeviceEntry;
   ciba: Ciba;
   store: OidcStore;
@@ -74,6 +77,8 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   dependencies.resources.checkBeforeSpending(provider);
   dependencies.refreshTokens.bind(provider);
   dependencies.structuredTokens.letThrough(provider);
+  dependencies.tokenExchange.install(provider);
+  refuseUnallowedGrants(provider);
   events.bind(provider);
   keeping.signOut.bind(provider);
   provider.use(recordBeforeResponse(keeping) as Parameters<Provider['use']>[0]);

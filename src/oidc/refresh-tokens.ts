@@ -133,7 +133,7 @@ export function createRefreshTokens(dependencies: RefreshTokensDependencies): Re
   return {
     issues: async (ctx, client, source) => {
       if (!client.grantTypeAllowed('refresh_token') || isForOnce(source)) return false;
-      await prepare(ctx, source as Source);
+      await prepare(ctx, source);
       return true;
     },
 

@@ -15,12 +15,15 @@ import { z } from 'zod';
 import { randomToken } from '../platform/ids.ts';
 import type { Sealer } from '../platform/seal.ts';
 import type { Model, StoredPayload } from './store/port.ts';
+import { exchangeOf, exchangeSchema } from './token-exchange/authority.ts';
 
 export interface StructuredTokens {
   /** The library's customizer of JWTs: puts in what the token stands on. */
   carry: (token: CarriedToken, parts: JWTStructured) => void;
   /** Lets JWTs through at introspection and revocation. */
   letThrough: (provider: Provider) => void;
+  /** A JWT behind the mark, for a look-up; any other token as it is. */
+  mark: (token: string) => string;
   /** The JWT behind a mark; undefined for every other id. */
   behind: (id: string) => string | undefined;
   /** The token as it would have been stored, where it is one of ours, valid, and of that model. */
@@ -38,6 +41,8 @@ interface CarriedToken {
 const CARRIED_CLAIM = 'gth';
 const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'];
 const ROUTES = new Set(['introspection', 'revocation']);
+/** Where a token may be presented: there, and in exchange for another. */
+const LOOKED_UP_AT = new Set([...ROUTES, 'token']);
 /** Nobody outside can write it. */
 const MARK = `${randomToken()}:`;
 
@@ -45,6 +50,7 @@ const carriedSchema = z.strictObject({
   grantId: z.string(),
   accountId: z.string(),
   sessionUid: z.string().optional(),
+  exchange: exchangeSchema.optional(),
 });
 const claimsSchema = z.object({
   sub: z.string(),
@@ -60,6 +66,7 @@ const claimsSchema = z.object({
   permissions: z.array(z.string()).optional(),
   roles: z.array(z.string()).optional(),
   cnf: z.looseObject({ jkt: z.string().optional(), 'x5t#S256': z.string().optional() }).optional(),
+  act: z.looseObject({ sub: z.string() }).optional(),
   [CARRIED_CLAIM]: z.string().optional(),
 });
 
@@ -78,7 +85,13 @@ export function createStructuredTokens({
   return {
     carry: ({ grantId, accountId, sessionUid, expiresWithSession }, { payload }) => {
       if (!grantId || !accountId) return;
-      const carried = { grantId, accountId, ...(expiresWithSession && sessionUid ? { sessionUid } : {}) };
+      const exchange = exchangeOf(Provider.ctx)?.exchange;
+      const carried = {
+        grantId,
+        accountId,
+        ...(expiresWithSession && sessionUid ? { sessionUid } : {}),
+        ...(exchange ? { exchange } : {}),
+      };
       payload[CARRIED_CLAIM] = sealer.seal(JSON.stringify(carried), contextOf(String(payload['jti'])));
     },
 
@@ -101,7 +114,8 @@ export function createStructuredTokens({
       });
     },
 
-    behind: (id) => (ROUTES.has(Provider.ctx?.oidc.route ?? '') ? unmarked(id) : undefined),
+    mark: (token) => (looksStructured(token) ? `${MARK}${token}` : token),
+    behind: (id) => (LOOKED_UP_AT.has(Provider.ctx?.oidc.route ?? '') ? unmarked(id) : undefined),
 
     read: async (model, token) => {
       const claims = await verified(token, { issuer, keySet });
@@ -111,7 +125,7 @@ export function createStructuredTokens({
       if (kind !== model) return undefined;
       const carried = sealed === undefined ? undefined : open(sealed, claims.jti, sealer);
       if (sealed !== undefined && !carried) return undefined;
-      const { acr, amr, permissions, roles } = claims;
+      const { acr, amr, permissions, roles, act } = claims;
       return withoutUndefined({
         kind,
         jti: claims.jti,
@@ -132,6 +146,7 @@ export function createStructuredTokens({
           auth_time: authTime,
           acr,
           amr,
+          act,
         }),
       });
     },
@@ -185,7 +200,7 @@ function contextOf(jti: string): string {
   return `access_token:${jti}`;
 }
 
-function publicPart({ kty, kid, alg, use, n, e, crv, x, y }: JWK): JWK {
+export function publicPart({ kty, kid, alg, use, n, e, crv, x, y }: JWK): JWK {
   return withoutUndefined({ kty, kid, alg, use, n, e, crv, x, y });
 }
 

@@ -25,6 +25,8 @@ it('shows an API in the exact form that scripts use', async () => {
     name: 'Ledger',
     access_token_format: 'jwt',
     access_token_ttl_seconds: null,
+    refresh_token_idle_seconds: null,
+    refresh_token_absolute_seconds: null,
     signing_alg: 'RS256',
     offline_access: false,
     client_id: null,
@@ -42,16 +44,21 @@ it('shows an API in the exact form that scripts use', async () => {
 it('changes what is given, and takes it back', async () => {
   const update = (...options: string[]) => cli.run(['apis', 'update', LEDGER, ...options, '--json']);
   const given = ['--format', 'opaque', '--ttl', '5m', '--client', clientId, '--offline-access'];
-  expect((await update(...given)).json()).toMatchObject({
+  const lifetimes = ['--refresh-idle', '8h', '--refresh-absolute', '30d'];
+  expect((await update(...given, ...lifetimes)).json()).toMatchObject({
     access_token_format: 'opaque',
     access_token_ttl_seconds: 300,
+    refresh_token_idle_seconds: 28_800,
+    refresh_token_absolute_seconds: 2_592_000,
     client_id: clientId,
     offline_access: true,
   });
   const back = ['--format', 'jwt', '--alg', 'EdDSA', '--no-offline-access', '--clear', 'ttl', 'client'];
-  expect((await update(...back)).json()).toMatchObject({
+  expect((await update(...back, 'refresh-idle', 'refresh-absolute')).json()).toMatchObject({
     access_token_format: 'jwt',
     access_token_ttl_seconds: null,
+    refresh_token_idle_seconds: null,
+    refresh_token_absolute_seconds: null,
     signing_alg: 'EdDSA',
     client_id: null,
     offline_access: false,

@@ -47,7 +47,9 @@ beforeAll(async () => {
   });
 });
 afterAll(() => server.stop());
-afterEach(() => jest.restoreAllMocks());
+afterEach(() => {
+  jest.restoreAllMocks();
+});
 
 /** The library reads the time of the process. */
 function later(seconds: number): void {

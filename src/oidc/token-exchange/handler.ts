@@ -1,0 +1,247 @@
+/**
+ * Token exchange (RFC 8693): a client that holds somebody's token gets another for an API behind it. It does so as the
+ * person (impersonation), or as itself on their behalf (delegation: the token names who acts, and who acted before).
+ *
+ * - Nothing is possible without the client's policy: the APIs, the clients whose tokens it exchanges, and the modes.
+ * - At the API that the presented token is for, the new one permits no more than that did; at another, what the operator
+ *   lets the client do there. Nowhere more than the person may.
+ * - It lives no longer than the presented token, and ends with it, with the person's sign-in, and with whoever acts.
+ * - A token that is bound to a key is exchanged with a proof of that key only.
+ *
+ * Here is the order of the checks. Elsewhere: what a request says (request.ts), the tokens that are presented
+ * (presented.ts, id-token-authority.ts), what the new one stands on (authority.ts).
+ */
+import { errors, type KoaContextWithOIDC, type Provider } from 'oidc-provider';
+
+import type { Api } from '../../apis/api.ts';
+import type { ApiService } from '../../apis/service.ts';
+import { type Client, TOKEN_EXCHANGE } from '../../clients/client.ts';
+import { type Clock, epochSeconds } from '../../platform/clock.ts';
+import { accessTokenSeconds, intersect, permittedByRoles, permittedToClient } from '../entitlement.ts';
+import { orTemporarilyUnavailable } from '../errors.ts';
+import type { ProviderAccount } from '../find-account.ts';
+import { ACR_TWO_FACTORS } from '../requirements.ts';
+import type { Resources } from '../resources.ts';
+import { type Act, rememberExchange } from './authority.ts';
+import type { Actor, PresentedTokens } from './presented.ts';
+import { refuse, type Subject } from './subject.ts';
+import { provenKey } from './proof.ts';
+import { ACCESS_TOKEN_TYPE, PARAMETERS, readRequest, REPEATABLE } from './request.ts';
+
+/** Parties that act one for the other. */
+const MAX_ACTORS = 4;
+/** Tokens that were presented, one for the other: all of them are carried along. */
+const MAX_PARENTS = 16;
+
+export interface TokenExchangeDependencies {
+  apis: Pick<ApiService, 'find' | 'permissionsOfClient'>;
+  resources: Pick<Resources, 'info'>;
+  presented: PresentedTokens;
+  clientOf: (providerClient: object) => Client | undefined;
+  findAccount: (ctx: KoaContextWithOIDC, sub: string) => Promise<ProviderAccount | undefined>;
+  /** Whether what the subject stands on stands. */
+  stands: (subject: Subject) => Promise<boolean>;
+  /** The thumbprint of the certificate that the client came with (RFC 8705 §3.1). */
+  certificateOf?: (ctx: KoaContextWithOIDC) => string | undefined;
+  dpopAlgs: readonly string[];
+  accessTokenSeconds: number;
+  clock: Clock;
+}
+
+export function registerTokenExchange(provider: Provider, dependencies: TokenExchangeDependencies): void {
+  const { apis, presented, clientOf, findAccount, stands, clock } = dependencies;
+
+  const accountOf = async (ctx: KoaContextWithOIDC, client: Client, subject: Subject) => {
+    const account = await findAccount(ctx, subject.accountId);
+    if (!account) throw refuse('the account of the subject is gone or disabled');
+    if (client.requireMfa && subject.acr !== ACR_TWO_FACTORS) {
+      throw refuse('the client requires a second factor, which the subject did not use');
+    }
+    const { requireRole } = client;
+    if (requireRole !== undefined && !(await account.roles()).some(({ name }) => name === requireRole)) {
+      throw refuse('the subject lacks the role that the client requires');
+    }
+    return account;
+  };
+
+  const apiFor = async (client: Client, subject: Subject, target: string): Promise<Api> => {
+    if (client.tokenExchangeAudiences?.includes(target) !== true) {
+      throw new errors.InvalidTarget(
+        'no token for that API is given in exchange',
+        'the policy of the client does not name it',
+      );
+    }
+    const api = await orTemporarilyUnavailable(() => apis.find(target));
+    if (!api)
+      throw new errors.InvalidTarget('no token for that API is given in exchange', 'there is no such API');
+    if (!api.allowOfflineAccess && subject.sessionUid === undefined) {
+      throw new errors.InvalidTarget('the API gives no access while the person is away');
+    }
+    return api;
+  };
+
+  /** @throws InvalidScope where it is nothing, or less than what was asked for */
+  const scopeFor = async (
+    {
+      client,
+      subject,
+      api,
+      account,
+    }: { client: Client; subject: Subject; api: Api; account: ProviderAccount },
+    asked: readonly string[] | undefined,
+  ): Promise<string[]> => {
+    const { identifier } = api;
+    const limit =
+      subject.audience === identifier
+        ? (subject.scope ?? [])
+        : permittedToClient(
+            api,
+            await orTemporarilyUnavailable(() => apis.permissionsOfClient(client.clientId, identifier)),
+          );
+    const may = permittedByRoles(api, await account.rolesPermitting(identifier));
+    const granted = intersect(asked ?? limit, limit, may);
+    const isLess = asked !== undefined && granted.length < new Set(asked).size;
+    if (granted.length === 0 || isLess) {
+      throw new errors.InvalidScope('the exchange does not reach so far', (asked ?? limit).join(' '));
+    }
+    return granted;
+  };
+
+  /** @returns what the new token is bound to */
+  const checkPossession = async (
+    ctx: KoaContextWithOIDC,
+    client: Client,
+    tokens: readonly Pick<Subject, 'jkt' | 'certificate'>[],
+  ): Promise<{ jkt?: string; certificate?: string }> => {
+    const jkt = await provenKey(ctx, client, dependencies.dpopAlgs);
+    const certificate = dependencies.certificateOf?.(ctx);
+    for (const token of tokens) {
+      if (token.jkt !== undefined && token.jkt !== jkt)
+        throw refuse('it is bound to a key that was not proven');
+      if (token.certificate !== undefined && token.certificate !== certificate) {
+        throw refuse('it is bound to a certificate that was not presented');
+      }
+    }
+    const { tlsClientCertificateBoundAccessTokens: isCertificateBound } = client as {
+      tlsClientCertificateBoundAccessTokens?: boolean;
+    };
+    if (client.dpopBoundAccessTokens && jkt === undefined) {
+      throw new errors.InvalidGrant('DPoP proof JWT not provided');
+    }
+    if (isCertificateBound === true && certificate === undefined) {
+      throw new errors.InvalidGrant('mutual TLS client certificate not provided');
+    }
+    return {
+      ...(jkt === undefined ? {} : { jkt }),
+      ...(isCertificateBound === true && certificate !== undefined && jkt === undefined
+        ? { certificate }
+        : {}),
+    };
+  };
+
+  const exchange = async (ctx: KoaContextWithOIDC): Promise<void> => {
+    const providerClient = ctx.oidc.client!;
+    const client = clientOf(providerClient);
+    if (!client) throw new Error('an exchange without a client');
+    const request = readRequest(ctx.oidc.params ?? {});
+    const subject = await presented.subject(ctx, client, request.subject);
+    const actor = request.actor && (await presented.actor(ctx, client, request.actor));
+    checkPolicy(client, subject, actor);
+    if (!(await stands(subject))) throw refuse('the sign-in that it stands on has ended');
+    const account = await accountOf(ctx, client, subject);
+    if (actor?.person && !(await findAccount(ctx, actor.person.accountId))) {
+      throw refuse('the account of the actor is gone or disabled');
+    }
+    ctx.oidc.entity('Account', account);
+    const api = await apiFor(client, subject, request.target);
+    const scope = await scopeFor({ client, subject, api, account }, request.scope);
+    const binding = await checkPossession(ctx, client, [subject, ...(actor ? [actor] : [])]);
+
+    const act = chained(actor, subject);
+    const parents = [...subject.parents, ...(actor ? [actor.parent] : [])];
+    rememberExchange(ctx, {
+      exchange: {
+        clientId: subject.signedInTo,
+        iat: subject.iat,
+        parents,
+        ...(actor?.person ? { actor: actor.person } : {}),
+      },
+      ...pick(subject, ['grantId', 'accountId', 'sessionUid', 'authTime', 'acr', 'amr']),
+      ...(act ? { act } : {}),
+      mode: actor ? 'delegation' : 'impersonation',
+      subjectToken: request.subject.value,
+      ...(actor ? { actor: actor.act.sub } : {}),
+    });
+
+    const token = new provider.AccessToken({
+      accountId: subject.accountId,
+      client: providerClient,
+      grantId: subject.grantId,
+      ...(subject.sessionUid === undefined
+        ? {}
+        : { sessionUid: subject.sessionUid, expiresWithSession: true }),
+      gty: TOKEN_EXCHANGE,
+      expiresIn: Math.min(
+        accessTokenSeconds(
+          dependencies.accessTokenSeconds,
+          client.accessTokenTtlSeconds,
+          api.accessTokenTtlSeconds,
+        ),
+        subject.exp - epochSeconds(clock),
+      ),
+    });
+    const { ResourceServer } = provider as unknown as {
+      ResourceServer: new (identifier: string, info: object) => never;
+    };
+    token.resourceServer = new ResourceServer(
+      api.identifier,
+      await dependencies.resources.info(ctx, api.identifier),
+    );
+    token.scope = scope.join(' ');
+    if (binding.jkt !== undefined) token.setThumbprint('jkt', binding.jkt);
+    if (binding.certificate !== undefined) Object.assign(token, { 'x5t#S256': binding.certificate });
+    ctx.oidc.entity('AccessToken', token);
+    const value = await token.save();
+    ctx.body = {
+      access_token: value,
+      issued_token_type: ACCESS_TOKEN_TYPE,
+      token_type: token.tokenType,
+      expires_in: token.expiration,
+      scope: token.scope,
+    };
+  };
+
+  provider.registerGrantType(TOKEN_EXCHANGE, exchange, PARAMETERS, REPEATABLE);
+}
+
+/** @throws InvalidRequest, UnauthorizedClient */
+function checkPolicy(client: Client, subject: Subject, actor: Actor | undefined): void {
+  const mode = actor ? 'delegation' : 'impersonation';
+  if (client.tokenExchangeModes?.includes(mode) !== true) {
+    throw new errors.UnauthorizedClient(`the client may not exchange tokens by ${mode}`);
+  }
+  const isOwn = subject.issuedTo === client.clientId;
+  if (!isOwn && client.tokenExchangeSubjectClients?.includes(subject.issuedTo) !== true) {
+    throw refuse(`the policy of the client does not name ${subject.issuedTo}, which it was issued to`);
+  }
+  if (actor?.person?.accountId === subject.accountId) throw refuse('nobody acts for themselves');
+  const isTooLong =
+    subject.parents.length >= MAX_PARENTS || depthOf(subject.act) + (actor ? 1 : 0) > MAX_ACTORS;
+  if (isTooLong) throw refuse('too many exchanges in a row');
+}
+
+/** The one who acts now outside, those before within (RFC 8693 §4.1). Who acted is never forgotten. */
+function chained(actor: Actor | undefined, { act }: Subject): Act | undefined {
+  if (!actor) return act;
+  return { ...actor.act, ...(act ? { act } : {}) };
+}
+
+function depthOf(act: Act | undefined): number {
+  return act ? 1 + depthOf(act.act) : 0;
+}
+
+function pick<T extends object, K extends keyof T>(object: T, names: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(
+    names.filter((name) => object[name] !== undefined).map((name) => [name, object[name]]),
+  ) as Pick<T, K>;
+}

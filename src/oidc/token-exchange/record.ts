@@ -1,0 +1,46 @@
+/** What the audit log holds of an exchange, and what must not have been revoked when it becomes durable. */
+import type { KoaContextWithOIDC } from 'oidc-provider';
+
+import type { UnitOfWork } from '../../audit/unit-of-work.ts';
+import { exchangeOf } from './authority.ts';
+
+/** Nothing for a request that exchanges no token. */
+export function requireLiveExchange(ctx: KoaContextWithOIDC, unit: UnitOfWork | undefined): void {
+  const found = exchangeOf(ctx);
+  if (!found) return;
+  const { exchange, grantId, accountId, sessionUid, authTime } = found;
+  unit?.requireLive({
+    grantId,
+    accountId,
+    ...(sessionUid === undefined ? {} : { sessionUid }),
+    issuedAt: new Date((authTime ?? exchange.iat) * 1000),
+  });
+  unit?.requireLive({ clientId: exchange.clientId, issuedAt: new Date(exchange.iat * 1000) });
+  const { actor } = exchange;
+  if (actor) unit?.requireLive({ accountId: actor.accountId, issuedAt: new Date(actor.authTime * 1000) });
+}
+
+export interface ExchangeRecord {
+  mode: 'impersonation' | 'delegation';
+  subject_client: string;
+  subject_token: string;
+  actor?: string;
+}
+
+/** For `token.issued`. @param fingerprint of the token that was presented */
+export function exchangeRecord(
+  ctx: KoaContextWithOIDC,
+  fingerprint: (secret: string) => string,
+): { exchange?: ExchangeRecord } {
+  const found = exchangeOf(ctx);
+  if (!found) return {};
+  const { exchange, mode, subjectToken, actor } = found;
+  return {
+    exchange: {
+      mode,
+      subject_client: exchange.clientId,
+      subject_token: fingerprint(subjectToken),
+      ...(actor === undefined ? {} : { actor }),
+    },
+  };
+}

@@ -11,10 +11,12 @@ import { createSignInThrottle } from './accounts/sign-in-throttle.ts';
 import { createPings } from './approvals/pings.ts';
 import { createApprovalService } from './approvals/service.ts';
 import { runInUnitOfWork } from './audit/unit-of-work.ts';
+import { certificateSettings, tlsFiles } from './config/certificates.ts';
 import { parseListen } from './config/formats.ts';
 import { registerDemoClients } from './demo-clients.ts';
 import { announcedMetadata, createEndpoints } from './endpoints/endpoints.ts';
 import { loadAssets } from './http/assets.ts';
+import { createClientCertificates } from './http/client-certificates.ts';
 import { createHost } from './http/host.ts';
 import { createListener } from './http/listener.ts';
 import { createRenderer } from './http/render.ts';
@@ -36,7 +38,7 @@ import { createHealth } from './ops/health.ts';
 import { createMetricsServer } from './ops/metrics-server.ts';
 import { createRequestMetrics } from './ops/request-metrics.ts';
 import { AppError } from './platform/errors.ts';
-import { createMetrics, type Metrics } from './platform/metrics.ts';
+import { createMetrics, timedAs } from './platform/metrics.ts';
 import { createRateLimiter } from './platform/rate-limit.ts';
 import { ADMINISTRATOR_ROLE } from './rbac/role.ts';
 import { grantRoleInTransaction } from './rbac/service.ts';
@@ -191,6 +193,8 @@ async function serve(
     interactionTtlSeconds: config.ttl.interactionSeconds,
     emailOf: async (sub) => (await accounts.findBySub(sub))?.email,
   });
+  const { trustedProxies } = config;
+  const clientCertificates = createClientCertificates({ trustedProxies, ...certificateSettings(config) });
   const provided = createIssuer({
     issuer,
     ttl: config.ttl,
@@ -215,6 +219,8 @@ async function serve(
     clock,
     logger,
     endsOfflineGrants: config.signOut.endsOfflineGrants,
+    certificates: clientCertificates,
+    isDpopNonceRequired: config.dpop.requireNonce,
     announced: announcedMetadata(config),
     openedApis: config.registration.apis,
     onSignOut: notices.kick,
@@ -295,7 +301,8 @@ async function serve(
   });
   const host = createHost({
     issuer,
-    trustedProxies: config.trustedProxies,
+    trustedProxies,
+    clientCertificates,
     renderer,
     assets,
     logger,
@@ -351,7 +358,7 @@ async function serve(
       },
     }),
   });
-  const listener = createListener(host.callback());
+  const listener = createListener(host.callback(), tlsFiles(config));
   const address = await listener.listen({ port: config.port, address: config.listenAddress });
   closing.push(() => listener.close(0));
   jobs.start();
@@ -408,9 +415,4 @@ async function serve(
     subjects,
     stop: () => (stopping ??= stop()),
   };
-}
-
-function timedAs(store: 'redis' | 'postgres', metrics: Metrics) {
-  return ({ operation, durationMs }: { operation: string; durationMs: number }): void =>
-    metrics.adapterCall({ store, operation, seconds: durationMs / 1000 });
 }

@@ -83,10 +83,9 @@ export function jwksOfCertificates(pem: string): Jwks {
     keys: blocks.map((block) => {
       const certificate = readCertificate(block);
       if (!certificate) throw refuse('the file holds a certificate that cannot be read');
-      return {
-        ...certificate.publicKey.export({ format: 'jwk' }),
-        x5c: [certificate.raw.toString('base64')],
-      };
+      const key: Record<string, unknown> = certificate.publicKey.export({ format: 'jwk' });
+      key['x5c'] = [certificate.raw.toString('base64')];
+      return key;
     }),
   };
 }

@@ -68,6 +68,14 @@ export function hostOrNetworkFault(text: string): Fault {
     : `must hold hosts such as app.internal, addresses or networks such as 10.0.0.0/8; "${text}" is none`;
 }
 
+/** A field name of HTTP (RFC 9110 §5.1), and none that means something else here. */
+export function headerNameFault(text: string): Fault {
+  if (!/^[a-z0-9-]{1,100}$/i.test(text)) return 'must be the name of a header, such as X-Client-Certificate';
+  return /^(?:x-forwarded-.*|x-request-id|host|authorization|dpop|cookie)$/i.test(text)
+    ? 'must be a header that means nothing else'
+    : undefined;
+}
+
 export function listenAddressFault(text: string): Fault {
   return isIP(text) || text === 'localhost'
     ? undefined

@@ -72,6 +72,40 @@ const relations: readonly Relation[] = [
     message: () => 'names algorithms that nobody signs with.',
     remedy: 'Set keys.externalUrl, and list each algorithm in keys.algorithms too.',
   },
+  {
+    paths: ['tls.keyPath', 'tls.certificatePath'],
+    holds: ({ tls }) => (tls.keyPath === undefined) === (tls.certificatePath === undefined),
+    message: () => 'and the certificate go together, and one of them is missing.',
+    remedy: 'Set both tls.keyPath and tls.certificatePath, or neither.',
+  },
+  {
+    paths: ['tls.keyPath', 'issuer'],
+    holds: ({ tls, issuer }) => tls.keyPath === undefined || issuer.startsWith('https:'),
+    message: ({ issuer }) => `makes this server speak TLS, and the issuer is ${issuer}.`,
+    remedy: 'Set the issuer to its https address.',
+  },
+  {
+    paths: ['tls.requestClientCertificates', 'tls.keyPath', 'tls.clientCaPath'],
+    holds: ({ tls }) =>
+      tls.keyPath !== undefined || (!tls.requestClientCertificates && tls.clientCaPath === undefined),
+    message: () => 'and tls.clientCaPath are for a server that ends TLS itself.',
+    remedy: 'Set tls.keyPath and tls.certificatePath, or mtls.header where a proxy ends TLS.',
+  },
+  {
+    paths: ['mtls.header', 'trustedProxies'],
+    holds: ({ mtls, trustedProxies }) => mtls.header === undefined || trustedProxies.length > 0,
+    message: () => 'is believed from trusted proxies only, and there are none.',
+    remedy: 'List in trustedProxies the proxies that write it.',
+  },
+  {
+    paths: ['mtls.verifiedHeader', 'mtls.header', 'mtls.proxyVerifies'],
+    holds: ({ mtls }) =>
+      mtls.header === undefined
+        ? mtls.verifiedHeader === undefined && !mtls.proxyVerifies
+        : mtls.verifiedHeader?.toLowerCase() !== mtls.header.toLowerCase(),
+    message: () => 'speaks of the certificate in mtls.header, which must be set, and another header.',
+    remedy: 'Set mtls.header to the header that carries the certificate.',
+  },
 ];
 
 /** Settings that contradict each other, in any profile. */

@@ -18,6 +18,7 @@ import {
   webUrlFault,
 } from './formats.ts';
 import { registrationSettings } from './registration-settings.ts';
+import { tlsSettings } from './tls-settings.ts';
 
 /** How far a value may be shown: never, or as a URL without its password. */
 export type Secrecy = 'hidden' | 'url';
@@ -133,6 +134,7 @@ export const configSchema = z.strictObject({
     z.array(text(networkFault)).default([]),
     'Addresses or networks of the proxies in front of this server. Only from them are `X-Forwarded-For` and `X-Request-Id` believed.',
   ),
+  ...tlsSettings,
   log: z
     .strictObject({
       level: setting(

@@ -7,6 +7,7 @@ import mount from 'koa-mount';
 
 import type { Logger } from '../platform/logger.ts';
 import type { Assets } from './assets.ts';
+import type { ClientCertificates } from './client-certificates.ts';
 import { errorResponses } from './errors.ts';
 import { formBody } from './form.ts';
 import { canonicalOrigin } from './origin.ts';
@@ -21,6 +22,7 @@ import { createTrustedProxies } from './trusted-proxies.ts';
 export interface HostOptions {
   issuer: string;
   trustedProxies: readonly string[];
+  clientCertificates: ClientCertificates;
   renderer: Renderer;
   assets: Assets;
   logger: Logger;
@@ -59,6 +61,7 @@ export function createHost(options: HostOptions): Koa {
   host.on('error', (error: unknown) => logger.debug({ err: error }, 'a connection failed'));
 
   host.use(requestId(trusted));
+  host.use(options.clientCertificates.dropForged);
   for (const middleware of options.operations) host.use(middleware);
   host.use(errorResponses({ renderer, logger }));
   host.use(canonicalOrigin(issuer, trusted));

@@ -1,7 +1,17 @@
-import { createServer, type RequestListener, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 import { AppError } from '../platform/errors.ts';
+import { readTls, type TlsFiles, versionOf } from './tls.ts';
+
+const RENEWAL_POLL_MS = 60_000;
 
 export interface Listener {
   /** @throws AppError `address_in_use`, `address_not_ours`, `address_forbidden` with what to do */
@@ -15,10 +25,11 @@ export interface Listener {
   close: (graceSeconds: number) => Promise<void>;
 }
 
-export function createListener(handler: RequestListener): Listener {
+/** @param tls where this server ends TLS itself; @throws AppError `tls_file`, `tls_unusable` */
+export function createListener(handler: RequestListener, tls?: TlsFiles): Listener {
   const underWay = new Set<ServerResponse>();
   let isLeaving = false;
-  const server = createServer((request, response) => {
+  const server = createServerFor(tls, (request, response) => {
     underWay.add(response);
     response.once('close', () => underWay.delete(response));
     if (isLeaving) response.setHeader('Connection', 'close');
@@ -54,6 +65,53 @@ export function createListener(handler: RequestListener): Listener {
       clearTimeout(deadline);
     },
   };
+}
+
+function createServerFor(
+  tls: TlsFiles | undefined,
+  handler: (request: IncomingMessage, response: ServerResponse) => void,
+): Server | TlsServer {
+  if (!tls) return createServer(handler);
+  // Whoever has no certificate is let in: whether one is needed is known when the client is.
+  const server = withReadableTls(() =>
+    createTlsServer(
+      { ...readTls(tls), requestCert: tls.requestsCertificates, rejectUnauthorized: false },
+      handler,
+    ),
+  );
+  renewWith(server, tls);
+  return server;
+}
+
+/** New connections get the new certificate. What cannot be read yet, in the middle of a renewal, is read at the next turn. */
+function renewWith(server: TlsServer, tls: TlsFiles): void {
+  let version = versionOf(tls);
+  const timer = setInterval(() => {
+    try {
+      const current = versionOf(tls);
+      if (current === version) return;
+      server.setSecureContext(readTls(tls));
+      version = current;
+    } catch {
+      // The certificate in use goes on serving.
+    }
+  }, RENEWAL_POLL_MS);
+  timer.unref();
+  server.once('close', () => clearInterval(timer));
+}
+
+function withReadableTls<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    throw new AppError(
+      'tls_unusable',
+      500,
+      'The files of tls.keyPath, tls.certificatePath and tls.clientCaPath do not go together. Give the private key and its certificate, both in PEM.',
+      { cause: error },
+    );
+  }
 }
 
 function refusal(error: NodeJS.ErrnoException, { port, address }: { port: number; address: string }): Error {

@@ -5,18 +5,22 @@
 import { type Adapter, type Configuration, errors, type Grant, type KoaContextWithOIDC } from 'oidc-provider';
 
 import { MAX_ACCESS_TOKEN_SECONDS } from '../apis/api.ts';
-import type { Client } from '../clients/client.ts';
+import { AUTH_METHODS, type Client } from '../clients/client.ts';
 import { GATEHOUSE_METADATA } from '../clients/metadata.ts';
 import type { SigningAlg } from '../keys/signing-key.ts';
 import { CLAIMS_OF_SCOPE, createAssertClaims } from './claims-parameter.ts';
 import type { Ciba } from './ciba.ts';
+import type { DpopRules } from './dpop.ts';
 import { accessTokenSeconds } from './entitlement.ts';
 import { MESSAGE_FEATURES, messageAlgs } from './messages.ts';
+import type { MutualTls } from './mutual-tls.ts';
 import { createOfflineAccess } from './offline-access.ts';
 import type { RefreshTokens } from './refresh-tokens.ts';
 import { ACR_ONE_FACTOR, ACR_TWO_FACTORS } from './requirements.ts';
 import type { Resources } from './resources.ts';
+import { assertRequestObject } from './request-objects.ts';
 import { OIDC_SCOPES } from './scopes.ts';
+import type { SecurityProfiles } from './security-profile.ts';
 import type { StructuredTokens } from './structured-tokens.ts';
 import { exchangedClaims } from './token-exchange/authority.ts';
 import type { MayAsk } from './token-readers.ts';
@@ -58,6 +62,9 @@ export interface ConfigurationInput {
   clientOf: (providerClient: object) => Client | undefined;
   resources: Resources;
   refreshTokens: RefreshTokens;
+  dpop: DpopRules;
+  mutualTls: MutualTls;
+  profiles: SecurityProfiles;
   structuredTokens: StructuredTokens;
   mayIntrospect: MayAsk;
   /** For what the library reads from clients' addresses: `jwks_uri`. */
@@ -86,7 +93,7 @@ export function longestSessionBoundSeconds(ttl: Lifetimes): number {
 
 export function buildConfiguration(input: ConfigurationInput): Configuration {
   const isHttps = input.issuer.startsWith('https:');
-  const { ttl, clientOf, resources } = input;
+  const { ttl, clientOf, resources, profiles } = input;
   const restoreOfflineAccess = createOfflineAccess(clientOf);
   const lifeOf = (token: object, client: object): number =>
     accessTokenSeconds(
@@ -157,21 +164,23 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     pkce: { required: (_ctx, client) => clientOf(client)?.requirePkce !== false },
     allowOmittingSingleRegisteredRedirectUri: false,
     acceptQueryParamAccessTokens: false,
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+    clientAuthMethods: [...AUTH_METHODS],
     enabledJWA: {
       clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGS],
       ...messageAlgs(input.signingAlgs),
       dPoPSigningAlgValues: [...DPOP_ALGS],
     },
-    assertJwtClientAuthClaimsAndHeader: async (_ctx, { exp }) => {
+    assertJwtClientAuthClaimsAndHeader: async (ctx, claims, header, client) => {
+      profiles.checkClientAssertion(ctx, claims, header, client);
       // Each one is remembered until it has expired (RFC 7523 §3, 4).
-      if (!(Number(exp) - Date.now() / 1000 <= MAX_ASSERTION_SECONDS)) {
+      if (!(Number(claims['exp']) - Date.now() / 1000 <= MAX_ASSERTION_SECONDS)) {
         throw new errors.InvalidClientAuth('the client assertion lives longer than a day');
       }
     },
     extraClientMetadata: { properties: [GATEHOUSE_METADATA] },
     extraParams: {
       [NARROWING_HOOK]: async (ctx) => {
+        profiles.checkAuthorizationRequest(ctx);
         restoreOfflineAccess(ctx);
         await resources.narrowRequest(ctx);
       },
@@ -191,7 +200,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     ttl: {
       AccessToken: (_ctx, token, client) => lifeOf(token, client),
       ClientCredentials: (_ctx, token, client) => lifeOf(token, client),
-      AuthorizationCode: ttl.authorizationCodeSeconds,
+      AuthorizationCode: (_ctx, _code, client) => profiles.codeSeconds(client, ttl.authorizationCodeSeconds),
       IdToken: ttl.idTokenSeconds,
       DeviceCode: ttl.deviceCodeSeconds,
       BackchannelAuthenticationRequest: input.ciba.ttl,
@@ -211,6 +220,13 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
         allowedPolicy: async (_ctx, client, token) => input.mayIntrospect(client, token),
       },
       ...MESSAGE_FEATURES,
+      requestObjects: {
+        enabled: true,
+        assertJwtClaimsAndHeader: async (...request) => {
+          await assertRequestObject(...request);
+          profiles.checkRequestObject(...request);
+        },
+      },
       claimsParameter: { enabled: true, assertClaimsParameter: createAssertClaims(clientOf) },
       revocation: {
         enabled: true,
@@ -220,10 +236,12 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       deviceFlow: input.deviceFlow,
       ciba: input.ciba.feature,
       pushedAuthorizationRequests: { enabled: true },
-      dPoP: { enabled: true },
+      dPoP: input.dpop.feature,
+      mTLS: input.mutualTls.feature,
       resourceIndicators: {
         enabled: true,
-        getResourceServerInfo: resources.info,
+        getResourceServerInfo: async (ctx, identifier, client) =>
+          profiles.checkResourceServer(client, await resources.info(ctx, identifier)),
         // Without `resource` a token is for userinfo, where the scope lets it be.
         useGrantedResource: async () => false,
       },

@@ -29,6 +29,7 @@ import {
 } from './configuration.ts';
 import { type CibaDependencies, createCiba } from './ciba.ts';
 import { createDeviceEntry, type DevicePages } from './device-entry.ts';
+import { createDpopRules } from './dpop.ts';
 import { createEventRecorder } from './events.ts';
 import { toRemoteKey } from './external-key.ts';
 import { createFastPaths, type FastPath, type FastPaths } from './fast/paths.ts';
@@ -37,12 +38,14 @@ import { createFindAccount, type ProviderAccount } from './find-account.ts';
 import { createLoadExistingGrant } from './grants.ts';
 import { createInteractions, type Interactions } from './interactions.ts';
 import { createIsDead } from './liveness.ts';
+import { type CertificateSource, createMutualTls } from './mutual-tls.ts';
 import { createPolicy } from './policy.ts';
 import { createClientIndex, createProvider } from './provider.ts';
 import type { RecordKeeping } from './record-before-response.ts';
 import { createRefreshTokens } from './refresh-tokens.ts';
 import { createResources } from './resources.ts';
 import { OIDC_SCOPES } from './scopes.ts';
+import { createSecurityProfiles } from './security-profile.ts';
 import { createMayReach } from './self-registered.ts';
 import { createSignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
@@ -80,6 +83,8 @@ export interface IssuerDependencies {
   /** Once the record of a sign-out is durable. */
   onSignOut: () => void;
   outgoing: Outgoing;
+  certificates: CertificateSource;
+  isDpopNonceRequired: boolean;
   /** How long a client that waits for a person pauses between two questions. */
   pollingSeconds: number;
   ciba: Pick<CibaDependencies, 'approvals' | 'hintLimiter' | 'notify'>;
@@ -178,6 +183,14 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     clientOf,
     checkTarget: resources.checkTarget,
   });
+  const profiles = createSecurityProfiles(clientOf);
+  const mutualTls = createMutualTls({ source: dependencies.certificates, clock });
+  const dpop = createDpopRules({
+    nonceSecret: sealer.deriveKey('dpop nonces'),
+    isNonceAlwaysRequired: dependencies.isDpopNonceRequired,
+    clientOf,
+    checkProof: profiles.checkProof,
+  });
   const mayIntrospect = createMayIntrospect({ apis, findClient: clients.find });
 
   let signers = createSigners(keys.keyset().jwks.keys);
@@ -204,6 +217,8 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
       issuer,
       clients,
       clientOf,
+      dpop,
+      mutualTls,
       resources,
       refreshTokens,
       structuredTokens,
@@ -218,6 +233,9 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         announced: dependencies.announced,
         ttl,
         clientOf,
+        dpop,
+        mutualTls,
+        profiles,
         pages,
         resources,
         refreshTokens,
@@ -272,7 +290,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
             isDead: createIsDead({ revocations, clock }),
             mayIntrospect,
             findClient: clients.find,
-            exposedByToken: 'WWW-Authenticate',
+            exposedByToken: 'DPoP-Nonce,WWW-Authenticate',
             onTaken: dependencies.fastPaths,
           }),
     interactions: createInteractions({ provider: () => current, ...dependencies }),

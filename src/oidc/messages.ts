@@ -7,7 +7,6 @@ import type { Configuration, KoaContextWithOIDC, Provider } from 'oidc-provider'
 
 import { ENCRYPTION_ALGS, ENCRYPTION_ENCS, REQUEST_SIGNING_ALGS } from '../clients/message-algs.ts';
 import type { SigningAlg } from '../keys/signing-key.ts';
-import { assertRequestObject } from './request-objects.ts';
 
 type Algs = NonNullable<Configuration['enabledJWA']>;
 
@@ -34,7 +33,6 @@ export function messageAlgs(signingAlgs: readonly SigningAlg[]): Algs {
 }
 
 export const MESSAGE_FEATURES = {
-  requestObjects: { enabled: true, assertJwtClaimsAndHeader: assertRequestObject },
   jwtResponseModes: { enabled: true },
   jwtUserinfo: { enabled: true },
   // RFC 9701: signed, for whoever accepts that type.

@@ -168,3 +168,9 @@ function registerDatabasePool(registers: Registry[], read: () => PoolReading): v
     },
   });
 }
+
+/** For the `onOperation` of a store. */
+export function timedAs(store: 'redis' | 'postgres', metrics: Metrics) {
+  return ({ operation, durationMs }: { operation: string; durationMs: number }): void =>
+    metrics.adapterCall({ store, operation, seconds: durationMs / 1000 });
+}

@@ -107,6 +107,7 @@ function userinfo(token: string, dpop: string | undefined, scheme = 'DPoP', init
 }
 
 describe('at the token endpoint', () => {
+  const WRONG_TIMES = new Set(['that is old', 'from the future', 'with a time beyond every calendar']);
   const rsa = generateKeyPair('RS256', { modulusLength: 2048, extractable: true });
 
   it.each<[string, () => Promise<string> | string]>([
@@ -169,13 +170,15 @@ describe('at the token endpoint', () => {
     ],
     ['that is garbage', () => 'garbage'],
     ['of which there are two', async () => `${await proof()}, ${await proof()}`],
-  ])('refuses a proof %s, and the code stays good', async (_name, make) => {
+  ])('refuses a proof %s, and the code stays good', async (name, make) => {
     const code = await newCode();
     const refused = await exchange(code, await make());
     const body = (await refused.json()) as { error: string };
-    expect([refused.status, body.error]).toEqual([400, 'invalid_dpop_proof']);
+    // A wrong time may be a wrong clock, which a nonce makes up for (RFC 9449 §8).
+    const error = WRONG_TIMES.has(name) ? 'use_dpop_nonce' : 'invalid_dpop_proof';
+    expect([refused.status, body.error]).toEqual([400, error]);
     expect(await recordedOf(server, refused)).toMatchObject([
-      { type: 'token.refused', payload: { error: 'invalid_dpop_proof', reason: expect.any(String) } },
+      { type: 'token.refused', payload: { error, reason: expect.any(String) } },
     ]);
     expect((await redeem(server, application, code)).status).toBe(200);
   });
@@ -183,12 +186,15 @@ describe('at the token endpoint', () => {
   it('takes a proof once', async () => {
     const dpop = await proof();
     expect((await exchange(await newCode(), dpop)).status).toBe(200);
-    const again = await exchange(await newCode(), dpop);
+    const code = await newCode();
+    const again = await exchange(code, dpop);
     expect(again.status).toBe(400);
     expect(await again.json()).toMatchObject({ error: 'invalid_grant' });
     expect(await recordedOf(server, again)).toMatchObject([
       { type: 'token.refused', payload: { reason: 'DPoP proof JWT Replay detected' } },
     ]);
+    // Nothing was spent for it.
+    expect((await exchange(code, await proof())).status).toBe(200);
   });
 
   it('binds the code to the key that was announced with the request (RFC 9449 §10)', async () => {
@@ -206,6 +212,10 @@ describe('at the token endpoint', () => {
         payload: expect.objectContaining({ reason: expect.stringContaining('dpop_jkt') }),
       }),
     );
+    const without = await redeem(server, application, code);
+    expect([without.status, await without.json()]).toMatchObject([400, { error: 'invalid_grant' }]);
+    // Whoever holds the key has lost nothing.
+    expect((await exchange(code, await proof())).status).toBe(200);
   });
 
   it('gives a client that must prove possession nothing without a proof', async () => {

@@ -121,8 +121,14 @@ async function serve(
   const subjects = createSubjects({ config, logger, state, hasher, metrics });
   const { audit, revocations, accounts, factors, rbac, clients, apis, keys, outgoing } = subjects;
   closing.push(audit.close);
-  await Promise.all([revocations.start(), clients.start(), apis.start(), keys.ensureKeys().then(keys.start)]);
-  closing.push(revocations.stop, clients.stop, apis.stop, keys.stop);
+  await Promise.all([
+    revocations.start(),
+    clients.start(),
+    apis.start(),
+    subjects.authorizationTypes.start(),
+    keys.ensureKeys().then(keys.start),
+  ]);
+  closing.push(revocations.stop, clients.stop, apis.stop, keys.stop, subjects.authorizationTypes.stop);
 
   // Production prints no password: logs are kept, and read by others. There the operator makes the first one.
   const firstAdministrator =
@@ -209,6 +215,7 @@ async function serve(
     clients,
     subjectIdentifiers,
     apis,
+    authorizationTypes: subjects.authorizationTypes,
     keys,
     sealer,
     db,

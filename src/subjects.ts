@@ -8,6 +8,9 @@ import { createPairwiseSubjects, type PairwiseSubjects } from './accounts/pairwi
 import { createAccountService, type PasswordSettings } from './accounts/service.ts';
 import { MAX_ACCESS_TOKEN_SECONDS } from './apis/api.ts';
 import { createApiService } from './apis/service.ts';
+import { createAuthorizationTypeService } from './apis/type-service.ts';
+import { createPings } from './approvals/pings.ts';
+import { type ApprovalService, createApprovalService } from './approvals/service.ts';
 import { type AuditLog, createAuditLog } from './audit/log.ts';
 import { createRevocationList, type RevocationList } from './audit/revocations.ts';
 import { createClientDocuments, MAX_DOCUMENT_BYTES } from './clients/documents/service.ts';
@@ -51,6 +54,7 @@ export interface Subjects {
   clientUse: ClientUse;
   apis: ReturnType<typeof createApiService>;
   keys: ReturnType<typeof createKeyService>;
+  authorizationTypes: ReturnType<typeof createAuthorizationTypeService>;
   signOut: SignOutService;
   outgoing: Outgoing;
 }
@@ -153,6 +157,11 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
       onError: report('keys cannot be watched'),
     }),
     outgoing,
+    authorizationTypes: createAuthorizationTypeService({
+      db,
+      clock,
+      onError: report('types of authorization details cannot be read'),
+    }),
     signOut: createSignOutService({
       db,
       clock,

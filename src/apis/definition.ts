@@ -6,6 +6,7 @@ import {
   type ApiDefinition,
   type Permission,
 } from './api.ts';
+import { isShowable } from './showable.ts';
 
 /** Scopes that mean something here (OIDC Core §5.4, §11) or to every client library. */
 const OIDC_SCOPES = new Set(['openid', 'profile', 'email', 'address', 'phone', 'roles', 'offline_access']);
@@ -143,9 +144,9 @@ function checkRefreshLifetimes({
   }
 }
 
-/** Shown on the consent page: no characters that hide or turn round what stands beside them. */
+/** Shown on the consent page. */
 function isVisible(text: string, maxLength: number): boolean {
-  return text.length > 0 && text.length <= maxLength && !/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/u.test(text);
+  return text.length <= maxLength && isShowable(text);
 }
 
 function oneOf(what: string, value: string, choices: readonly string[]): void {

@@ -42,7 +42,7 @@ import {
   updateApi,
 } from './store.ts';
 
-const VERSION_NAME = 'apis';
+export const VERSION_NAME = 'apis';
 
 /** What may be given when registering an API; everything but the identifier and the name has a default. */
 export interface NewApi extends ApiInput {

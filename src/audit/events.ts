@@ -39,6 +39,10 @@ const names = { email: text.optional(), username: text.optional(), name: text.op
 const NAMES = ['email', 'username', 'name'] as const;
 const key = { kid: text, alg: text, use: text.optional() };
 const refusal = { error: text, reason: reason.optional() };
+/** Authorization details (RFC 9396): the type, and a keyed hash, for the values can be personal. */
+const details = {
+  authorization_details: z.array(z.strictObject({ type: text, fingerprint: text })).max(20).optional(),
+};
 const signIn = { method: text };
 /** Where the person was signed in, and as what the session is known there: who is told of its end. */
 const applications = z.array(z.strictObject({ client_id: text, sid: text.optional() })).max(500);
@@ -124,6 +128,7 @@ export const auditEvents = {
   'consent.granted': define({
     scope,
     claims: words.optional(),
+    ...details,
     /** The permissions of APIs, each as "<api> <permission>". */
     permissions: words.optional(),
     remembered: z.boolean().optional(),
@@ -137,6 +142,7 @@ export const auditEvents = {
     scope,
     issued: issued.optional(),
     sid: text.optional(),
+    ...details,
   }),
   'authorization.failed': define(refusal),
   'grant.created': define({ scope }),
@@ -145,6 +151,7 @@ export const auditEvents = {
   // The protocol endpoints
   /** `exchange`: whose token was presented for it (RFC 8693), and who acts. */
   'token.issued': define({
+    ...details,
     grant_type: text,
     issued,
     scope,
@@ -233,6 +240,9 @@ export const auditEvents = {
   'api.created': define({ api: text, name: text, permissions: words.optional() }),
   'api.updated': define({ api: text, changed: words }),
   'api.deleted': define({ api: text, name: text.optional() }),
+  'authorization_type.created': define({ type: text, api: text, name: text }),
+  'authorization_type.updated': define({ type: text, changed: words }),
+  'authorization_type.deleted': define({ type: text, api: text, name: text }),
   'api.permission_added': define({ api: text, permission: text }),
   'api.permission_described': define({ api: text, permission: text }),
   'api.permission_removed': define({ api: text, permission: text }),

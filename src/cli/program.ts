@@ -5,12 +5,14 @@ import { Command } from 'commander';
 
 import { addApis } from './apis.ts';
 import { addAudit } from './audit.ts';
+import { addAuthorizationTypes } from './authorization-types.ts';
 import { addClients } from './clients.ts';
 import { addConfig } from './config.ts';
 import { addData } from './data.ts';
 import { addKeys } from './keys.ts';
 import { addMigrate } from './migrate.ts';
 import { addPermits } from './permits.ts';
+import { addRegistrationTokens } from './registration-tokens.ts';
 import { addRoles } from './roles.ts';
 import { addStart } from './start.ts';
 import { addSubjects } from './subjects.ts';
@@ -49,7 +51,9 @@ export function createProgram({ isForMachines }: { isForMachines: boolean }): Co
   addSubjects(program);
   addRoles(program);
   addClients(program);
+  addRegistrationTokens(program);
   addApis(program);
+  addAuthorizationTypes(program);
   addPermits(program);
   addAudit(program);
   addKeys(program);

@@ -120,6 +120,11 @@ const ROWS: readonly Row[] = [
     choices: ['public', 'pairwise'],
   },
   {
+    property: 'authorizationDetailsTypes',
+    flags: '--authorization-type <type...>',
+    description: 'the types of authorization details that it may ask for (RFC 9396)',
+  },
+  {
     property: 'sectorIdentifierUri',
     flags: '--sector-identifier-uri <uri>',
     description: 'names the sector by its host, and lists the redirect URIs of every client of the sector',

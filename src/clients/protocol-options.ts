@@ -58,6 +58,8 @@ const schema = z.strictObject({
   profile: z.enum(SECURITY_PROFILES).exactOptional(),
   /** Whether it knows people by identifiers that only its sector knows (OIDC Core §8). */
   subjectType: z.enum(['public', 'pairwise']).exactOptional(),
+  /** The types of authorization details that it may ask for (RFC 9396 §10); none where absent. */
+  authorizationDetailsTypes: z.array(z.string().min(1).max(200)).min(1).max(50).exactOptional(),
   /** Whose host is the sector, and which lists the redirect URIs of the sector (OIDC Core §8.1). */
   sectorIdentifierUri: z.string().max(2_000).exactOptional(),
 });

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Account } from '../accounts/account.ts';
 import { readForm } from '../http/form.ts';
 import { seeOther, sendPage } from '../http/page.ts';
+import type { PresentedDetail } from '../oidc/authorization-details.ts';
 import type { RequestedApi } from '../oidc/interactions.ts';
 import { recognitionOf } from './unverified.ts';
 import type { Visit } from './visit.ts';
@@ -15,6 +16,7 @@ export async function showConsent({ ctx, door, interaction, at }: Visit): Promis
   const scopes = step.name === 'consent' ? step.scopes : [];
   const claims = step.name === 'consent' ? step.claims : [];
   const apis = step.name === 'consent' ? step.apis : [];
+  const details = step.name === 'consent' ? step.details : [];
   const { host, message } = recognitionOf(client, interaction.redirectUri);
   const roles =
     account && (scopes.includes('roles') || claims.includes('roles')) ? await door.rolesOf(account.id) : [];
@@ -29,6 +31,7 @@ export async function showConsent({ ctx, door, interaction, at }: Visit): Promis
           ...scopes.flatMap((scope) => itemFor(scope, account, roles)),
           ...claims.flatMap((claim) => itemForClaim(claim, account, roles)),
           ...apis.map(itemForApi),
+          ...details.map(itemForDetail),
         ]
       : [],
   });
@@ -48,6 +51,7 @@ export async function allowOrDecline({ ctx, door, interaction }: Visit): Promise
 interface Item {
   title: string;
   details: string[];
+  rows?: PresentedDetail['rows'];
 }
 
 function itemFor(scope: string, account: Account, roles: readonly string[]): Item[] {
@@ -107,4 +111,9 @@ function itemForClaim(claim: string, account: Account, roles: readonly string[])
 /** What the app may do there on the person's behalf. */
 function itemForApi({ name, permissions }: RequestedApi): Item {
   return { title: name, details: permissions.map(({ description }) => description) };
+}
+
+/** What it asks for in the words of its own type; a person reads the labels, never the fields. */
+function itemForDetail({ title, apiName, rows }: PresentedDetail): Item {
+  return { title, details: [`At ${apiName}`], rows };
 }

@@ -12,12 +12,14 @@
  */
 import { type Adapter, type AdapterPayload, errors, Provider } from 'oidc-provider';
 
+import type { AuthorizationDetail } from '../apis/authorization-detail.ts';
 import { isRevokedConflict, isSpendConflict } from '../audit/errors.ts';
 import type { RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { AppError } from '../platform/errors.ts';
 import { digest, uuidv7 } from '../platform/ids.ts';
+import { detailsForRecord } from './authorization-details.ts';
 import { createDeviceCodeSaving } from './device-codes.ts';
 import { HonestRetry, orTemporarilyUnavailable, temporarilyUnavailable } from './errors.ts';
 import { createIsDead } from './liveness.ts';
@@ -248,6 +250,7 @@ async function recordAuthorization(
     payload: {
       scope: payload.scope ?? '',
       ...optional('sid', payload['sid']),
+      ...detailsForRecord(payload['rar'] as AuthorizationDetail[] | undefined, fingerprint),
       issued: [
         {
           kind: 'authorization_code',

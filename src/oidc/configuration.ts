@@ -17,6 +17,7 @@ import type { MutualTls } from './mutual-tls.ts';
 import { createOfflineAccess } from './offline-access.ts';
 import type { RefreshTokens } from './refresh-tokens.ts';
 import { ACR_ONE_FACTOR, ACR_TWO_FACTORS } from './requirements.ts';
+import type { AuthorizationDetails } from './authorization-details.ts';
 import type { Resources } from './resources.ts';
 import { assertRequestObject } from './request-objects.ts';
 import { OIDC_SCOPES } from './scopes.ts';
@@ -61,6 +62,7 @@ export interface ConfigurationInput {
   loadExistingGrant: (ctx: KoaContextWithOIDC) => Promise<Grant | undefined>;
   clientOf: (providerClient: object) => Client | undefined;
   resources: Resources;
+  authorizationDetails: AuthorizationDetails;
   refreshTokens: RefreshTokens;
   dpop: DpopRules;
   mutualTls: MutualTls;
@@ -238,12 +240,14 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       pushedAuthorizationRequests: { enabled: true },
       dPoP: input.dpop.feature,
       mTLS: input.mutualTls.feature,
+      richAuthorizationRequests: input.authorizationDetails.feature() as never,
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: async (ctx, identifier, client) =>
           profiles.checkResourceServer(client, await resources.info(ctx, identifier)),
+        defaultResource: input.authorizationDetails.defaultResource as never,
         // Without `resource` a token is for userinfo, where the scope lets it be.
-        useGrantedResource: async () => false,
+        useGrantedResource: async (ctx, source) => resources.usesGranted(ctx, source),
       },
       rpInitiatedLogout: {
         enabled: true,

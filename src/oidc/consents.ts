@@ -1,4 +1,6 @@
+import { type AuthorizationDetail, canonicalDetail } from '../apis/authorization-detail.ts';
 import type { Queryable } from '../platform/database.ts';
+import { digest } from '../platform/ids.ts';
 import type { PermissionsByApi } from './resources.ts';
 
 /** What a person let a client do, remembered across browsers for clients that ask once. */
@@ -53,6 +55,39 @@ export async function saveConsent(
        select $1, $2, api, name, $5 from api_permissions where api = $3 and name = any ($4) for share
        on conflict do nothing`,
       [accountId, clientId, api, names, at],
+    );
+  }
+}
+
+/** In their canonical forms, the details that the person let the client have, of types that are remembered. */
+export async function findRememberedDetails(
+  db: Queryable,
+  { accountId, clientId }: { accountId: string; clientId: string },
+): Promise<Set<string>> {
+  const { rows } = await db.query<{ detail: AuthorizationDetail }>(
+    'select detail from consent_details where account_id = $1 and client_id = $2',
+    [accountId, clientId],
+  );
+  return new Set(rows.map(({ detail }) => canonicalDetail(detail)));
+}
+
+/** After `saveConsent`, in the same transaction. */
+export async function saveDetails(
+  db: Queryable,
+  {
+    accountId,
+    clientId,
+    details,
+    at,
+  }: { accountId: string; clientId: string; details: readonly AuthorizationDetail[]; at: Date },
+): Promise<void> {
+  for (const detail of details) {
+    // A type that was removed since the person was asked is not remembered.
+    await db.query(
+      `insert into consent_details (account_id, client_id, type, digest, detail, granted_at)
+       select $1, $2, type, $4, $5, $6 from authorization_types where type = $3 for share
+       on conflict (account_id, client_id, digest) do update set granted_at = excluded.granted_at`,
+      [accountId, clientId, detail.type, digest(canonicalDetail(detail)), JSON.stringify(detail), at],
     );
   }
 }

@@ -6,10 +6,12 @@
 import { decodeJwt } from 'jose';
 import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
 
+import type { AuthorizationDetail } from '../apis/authorization-detail.ts';
 import type { AuditEvent, Issued } from '../audit/events.ts';
 import { currentUnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
+import { detailsForRecord } from './authorization-details.ts';
 import { HonestRetry } from './errors.ts';
 import { saysActive } from './messages.ts';
 import { presentedToken } from './structured-tokens.ts';
@@ -119,6 +121,7 @@ interface TokenAnswer {
   refresh_token?: string;
   id_token?: string;
   scope?: string;
+  authorization_details?: AuthorizationDetail[];
 }
 
 function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }: EventSettings): void {
@@ -186,6 +189,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
       issued,
       ...(answer.scope ? { scope: answer.scope } : {}),
       ...(typeof audience === 'string' ? { resource: [audience] } : {}),
+      ...detailsForRecord(answer.authorization_details, fingerprint),
       ...exchangeRecord(ctx, fingerprint),
     },
   });

@@ -10,6 +10,7 @@ import type { Client } from '../clients/client.ts';
 import type { Queryable } from '../platform/database.ts';
 import { digest } from '../platform/ids.ts';
 import { beyondScopes, requestedClaims } from './claims-parameter.ts';
+import type { AuthorizationDetails } from './authorization-details.ts';
 import { findConsent } from './consents.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
@@ -19,6 +20,7 @@ export interface GrantDependencies {
   db: Queryable;
   revocations: RevocationList;
   resources: Resources;
+  authorizationDetails: AuthorizationDetails;
   clientOf: (providerClient: object) => Client | undefined;
 }
 
@@ -44,7 +46,13 @@ export interface Granting {
 }
 
 /** oidc-provider's `loadExistingGrant`: the grant that stands, or one that needs no question. */
-export function createLoadExistingGrant({ db, revocations, resources, clientOf }: GrantDependencies) {
+export function createLoadExistingGrant({
+  db,
+  revocations,
+  resources,
+  authorizationDetails,
+  clientOf,
+}: GrantDependencies) {
   return async (ctx: KoaContextWithOIDC): Promise<Grant | undefined> => {
     const { oidc } = ctx;
     const client = oidc.client && clientOf(oidc.client);
@@ -65,7 +73,8 @@ export function createLoadExistingGrant({ db, revocations, resources, clientOf }
       permissions: resources.requested(ctx),
     };
     const unquestioned = await unquestionedOf(db, client, account, requested);
-    if (isCovered(belongs, unquestioned)) return belongs;
+    const isNeeded = !belongs && (await authorizationDetails.isGiven(ctx, client));
+    if (isCovered(belongs, unquestioned) && !isNeeded) return belongs;
     return saveGrant(oidc.provider, {
       id: grantIdFor(
         { sessionUid: oidc.session.uid, clientId: client.clientId, accountId: account.accountId },

@@ -9,6 +9,7 @@ import { errors, type InteractionResults, type Provider } from 'oidc-provider';
 
 import type { Account, AccountService } from '../accounts/account.ts';
 import type { Api, Permission } from '../apis/api.ts';
+import { canonicalDetail } from '../apis/authorization-detail.ts';
 import type { ApiService } from '../apis/service.ts';
 import { appendInTransaction } from '../audit/append.ts';
 import type { RevocationList } from '../audit/revocations.ts';
@@ -19,7 +20,13 @@ import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
 import { claimsOfScopes } from './claims-parameter.ts';
-import { saveConsent } from './consents.ts';
+import {
+  type AuthorizationDetails,
+  type PresentedDetail,
+  SHOWN_DETAILS,
+  detailsForRecord,
+} from './authorization-details.ts';
+import { saveConsent, saveDetails } from './consents.ts';
 import { wordsOf } from './entitlement.ts';
 import { grantIdFor, saveGrant } from './grants.ts';
 import { ACR_ONE_FACTOR, ACR_TWO_FACTORS, amrFor, type SecondFactorReason } from './requirements.ts';
@@ -32,6 +39,8 @@ export type InteractionStep =
   | { name: 'access'; role: string }
   | {
       name: 'consent';
+      /** What it asks for in the words of its own types (RFC 9396). */
+      details: PresentedDetail[];
       scopes: string[];
       /** Asked for by name, and in none of the scopes. */
       claims: string[];
@@ -93,6 +102,8 @@ export interface InteractionsDependencies {
   accounts: AccountService;
   clients: ClientService;
   apis: ApiService;
+  authorizationDetails: AuthorizationDetails;
+  fingerprint: (secret: string) => string;
   db: Database;
   revocations: RevocationList;
   clock: Clock;
@@ -104,7 +115,7 @@ const NEWLY_ENROLLED = 'newly_enrolled';
 type Details = Awaited<ReturnType<Provider['interactionDetails']>>;
 
 export function createInteractions(dependencies: InteractionsDependencies): Interactions {
-  const { provider, accounts, clients, apis, db, revocations, clock } = dependencies;
+  const { provider, accounts, clients, apis, authorizationDetails, db, revocations, clock } = dependencies;
   const lookUp = ({ req, res }: Exchange): Promise<Details> => provider().interactionDetails(req, res);
   const detailsOf = (exchange: Exchange): Promise<Details> => unlessEnded(() => lookUp(exchange));
 
@@ -130,7 +141,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
       details.prompt.name === 'mfa' && details.result?.login?.acr === ACR_TWO_FACTORS;
     return {
       uid: details.uid,
-      step: await stepOf(details, apis),
+      step: await stepOf(details, apis, authorizationDetails),
       client,
       ...(typeof details.params['redirect_uri'] === 'string' && {
         redirectUri: details.params['redirect_uri'],
@@ -195,6 +206,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
       if (!account || step.name !== 'consent') throw new Error('consent needs an account and its own step');
       const details = await detailsOf(exchange);
       const permissions = permissionsByApi(step.apis);
+      const shown = step.details.map(({ detail }) => detail);
       const sessionUid = details.session?.uid;
       if (!sessionUid) throw new Error('consent needs a session');
       await db.transaction(async (tx) => {
@@ -204,6 +216,12 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
             clientId: client.clientId,
             scopes: step.scopes,
             permissions,
+            at: clock.now(),
+          });
+          await saveDetails(tx, {
+            accountId: account.id,
+            clientId: client.clientId,
+            details: step.details.filter(({ isRemembered }) => isRemembered).map(({ detail }) => detail),
             at: clock.now(),
           });
         }
@@ -218,6 +236,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
             scope: step.scopes.join(' '),
             ...(step.claims.length > 0 ? { claims: step.claims } : {}),
             ...(step.apis.length > 0 ? { permissions: inWords(permissions) } : {}),
+            ...detailsForRecord(shown, dependencies.fingerprint),
             remembered: client.consent === 'once',
           },
         });
@@ -233,7 +252,10 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
         claims: [...step.claims, ...claimsOfScopes(step.scopes)],
         permissions,
       });
-      return finish(exchange, { consent: { grantId: grant.jti } });
+      return finish(exchange, {
+        consent: { grantId: grant.jti },
+        [SHOWN_DETAILS]: shown.map(canonicalDetail),
+      });
     },
 
     declineConsent: async (exchange, { client, account }) => {
@@ -293,7 +315,11 @@ function isCookieMissing(error: errors.SessionNotFound): boolean {
   return String(error.error_description).includes('cookie not found');
 }
 
-async function stepOf(details: Details, apis: ApiService): Promise<InteractionStep> {
+async function stepOf(
+  details: Details,
+  apis: ApiService,
+  authorizationDetails: AuthorizationDetails,
+): Promise<InteractionStep> {
   const { prompt, params } = details;
   switch (prompt.name) {
     case 'mfa':
@@ -306,8 +332,11 @@ async function stepOf(details: Details, apis: ApiService): Promise<InteractionSt
     case 'consent':
       return {
         name: 'consent',
-        scopes: wordsOf(params['scope'] ?? 'openid').filter((word) => OIDC_SCOPES.has(word)),
+        scopes: wordsOf(
+          params['scope'] ?? (params['authorization_details'] === undefined ? 'openid' : ''),
+        ).filter((word) => OIDC_SCOPES.has(word)),
         claims: (prompt.details['claims'] as string[] | undefined) ?? [],
+        details: authorizationDetails.present(params['authorization_details']),
         apis: await requestedApis(prompt.details['permissions'] as PermissionsByApi | undefined, apis),
       };
     default:

@@ -7,6 +7,7 @@ import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { AccountService } from '../accounts/account.ts';
 import type { FactorService } from '../accounts/factors.ts';
 import type { ApiService } from '../apis/service.ts';
+import type { AuthorizationTypeService } from '../apis/type-service.ts';
 import type { RevocationList } from '../audit/revocations.ts';
 import type { ClientService } from '../clients/service.ts';
 import { isPublicOnly } from '../keys/external.ts';
@@ -19,6 +20,7 @@ import type { Sealer } from '../platform/seal.ts';
 import type { Outgoing } from '../platform/outgoing.ts';
 import type { RbacService } from '../rbac/role.ts';
 import { createAdapterFactory } from './adapter.ts';
+import { createAuthorizationDetails } from './authorization-details.ts';
 import {
   buildConfiguration,
   DPOP_ALGS,
@@ -69,6 +71,7 @@ export interface IssuerDependencies {
   rbac: RbacService;
   clients: ClientService;
   apis: ApiService;
+  authorizationTypes: AuthorizationTypeService;
   keys: KeyService;
   sealer: Sealer;
   db: Database;
@@ -158,7 +161,13 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
   const findAccount = createFindAccount(dependencies);
   const findProviderAccount = (ctx: KoaContextWithOIDC, sub: string): Promise<ProviderAccount | undefined> =>
     findAccount(ctx, sub) as unknown as Promise<ProviderAccount | undefined>;
+  const authorizationDetails = createAuthorizationDetails({
+    types: dependencies.authorizationTypes,
+    clientOf,
+    db,
+  });
   const resources = createResources({
+    detailsFor: authorizationDetails.detailsFor,
     mayReach: createMayReach({ opened: dependencies.openedApis, clientOf }),
     apis,
     oidcScopes: OIDC_SCOPES,
@@ -220,6 +229,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
       dpop,
       mutualTls,
       resources,
+      authorizationDetails,
       refreshTokens,
       structuredTokens,
       deviceEntry,
@@ -238,6 +248,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         profiles,
         pages,
         resources,
+        authorizationDetails,
         refreshTokens,
         structuredTokens,
         deviceFlow: deviceEntry.feature,
@@ -263,20 +274,28 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         policy: createPolicy({
           factors: dependencies.factors,
           resources,
+          authorizationDetails,
           clientOf,
           isMfaRequired: dependencies.isMfaRequired,
         }),
         findAccount,
         pairwiseIdentifier: createPairwiseIdentifier(dependencies.subjectIdentifiers, clientOf),
-        loadExistingGrant: createLoadExistingGrant({ db, revocations, resources, clientOf }),
+        loadExistingGrant: createLoadExistingGrant({
+          db,
+          revocations,
+          resources,
+          authorizationDetails,
+          clientOf,
+        }),
       }),
     });
   };
 
   let current = build();
-  const stop = keys.onChange(() => {
+  const rebuild = (): void => {
     current = build();
-  });
+  };
+  const stops = [keys.onChange(rebuild), dependencies.authorizationTypes.onChange(rebuild)];
 
   return {
     provider: () => current,
@@ -293,7 +312,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
             exposedByToken: 'DPoP-Nonce,WWW-Authenticate',
             onTaken: dependencies.fastPaths,
           }),
-    interactions: createInteractions({ provider: () => current, ...dependencies }),
-    stop,
+    interactions: createInteractions({ provider: () => current, authorizationDetails, ...dependencies }),
+    stop: () => stops.forEach((stop) => stop()),
   };
 }

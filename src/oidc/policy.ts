@@ -8,6 +8,7 @@ import { errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provide
 import type { FactorService } from '../accounts/factors.ts';
 import type { Client } from '../clients/client.ts';
 import { beyondScopes, requestedAcr, requestedClaims } from './claims-parameter.ts';
+import type { AuthorizationDetails } from './authorization-details.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
 import { type SecondFactorReason, secondFactorDue } from './requirements.ts';
@@ -18,6 +19,7 @@ const { base, Check, Prompt } = interactionPolicy;
 export interface PolicyDependencies {
   factors: FactorService;
   resources: Resources;
+  authorizationDetails: AuthorizationDetails;
   clientOf: (providerClient: object) => Client | undefined;
   isMfaRequired: boolean;
 }
@@ -38,6 +40,7 @@ export function createPolicy(dependencies: PolicyDependencies): ReturnType<typeo
   consent.checks.add(consentDue(dependencies));
   // Kept with the interaction: what the person says yes to is what the page showed, whatever changes meanwhile.
   consent.details = (ctx) => ({
+  consent.checks.add(detailsDue(dependencies));
     permissions: dependencies.resources.requested(ctx),
     claims: beyondScopes(requestedClaims(ctx), [...ctx.oidc.requestParamOIDCScopes]),
   });
@@ -136,6 +139,19 @@ function accessPrompt(dependencies: PolicyDependencies): InstanceType<typeof Pro
 
 /**
  * Beyond what was never granted (the library's own checks): a client that asks each time, and native clients, whose
+/** Authorization details are asked about, unless they may be remembered and were allowed before (RFC 9396 §5). */
+function detailsDue(dependencies: PolicyDependencies): InstanceType<typeof Check> {
+  return new Check(
+    'details_due',
+    'the details need the consent of the person',
+    'consent_required',
+    async (ctx) =>
+      (await dependencies.authorizationDetails.isDue(ctx, clientFor(ctx, dependencies)))
+        ? Check.REQUEST_PROMPT
+        : Check.NO_NEED_TO_PROMPT,
+  );
+}
+
  * identity nobody can assure (RFC 8252 §8.6) unless the operator vouches for them.
  */
 function consentDue(dependencies: PolicyDependencies): InstanceType<typeof Check> {

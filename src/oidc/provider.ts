@@ -11,6 +11,7 @@ import type { Client } from '../clients/client.ts';
 import { toMetadata } from '../clients/metadata.ts';
 import type { ClientService } from '../clients/service.ts';
 import { digest, randomToken } from '../platform/ids.ts';
+import { type AuthorizationDetails, allowDetailsTypes } from './authorization-details.ts';
 import { keepKeysApart } from './client-keys.ts';
 import type { DpopRules } from './dpop.ts';
 import type { Ciba } from './ciba.ts';
@@ -37,6 +38,7 @@ export interface ProviderDependencies {
   clientOf: ClientIndex;
   resources: Resources;
   refreshTokens: RefreshTokens;
+  authorizationDetails: AuthorizationDetails;
   dpop: DpopRules;
   mutualTls: MutualTls;
   structuredTokens: StructuredTokens;
@@ -79,6 +81,7 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   rememberIntrospection(provider);
   announceNoEmptyList(provider);
   dependencies.resources.checkBeforeSpending(provider);
+  dependencies.authorizationDetails.checkBeforeSpending(provider);
   dependencies.dpop.bind(provider);
   dependencies.mutualTls.bind(provider);
   dependencies.refreshTokens.bind(provider);
@@ -116,6 +119,7 @@ function findClientsBy(provider: Provider, clients: ClientService, clientOf: Cli
       keepKeysApart(providerClient);
       made.set(client, providerClient);
       clientOf.remember(providerClient, client);
+      allowDetailsTypes(providerClient, client);
     }
     return providerClient;
   };

@@ -214,7 +214,8 @@ function answerRetry(ctx: KoaContextWithOIDC, { refreshToken, sealedAnswer }: Ho
 
 /** What a refresh asks for beside the token itself. */
 function questionOf({ oidc }: KoaContextWithOIDC): string {
-  return JSON.stringify([oidc.params?.['resource'], oidc.params?.['scope']]);
+  const { params } = oidc;
+  return JSON.stringify([params?.['resource'], params?.['scope'], params?.['authorization_details']]);
 }
 
 /** Neither a refusal nor an outage: what was gathered is given up, and what was spent is good again. */

@@ -34,6 +34,8 @@ export interface Resources {
   narrowRequest: (ctx: KoaContextWithOIDC) => Promise<void>;
   /** Takes from it what the person may not do. */
   narrowToPerson: (ctx: KoaContextWithOIDC, account: ProviderAccount) => Promise<void>;
+  /** Whether a token is for the API that was granted, where a token request names none and could be for userinfo. */
+  usesGranted: (ctx: KoaContextWithOIDC, source: object) => boolean;
   /** What is left of it, after both. */
   requested: (ctx: KoaContextWithOIDC) => PermissionsByApi;
   /** The claims of an access token for an API (RFC 9068 §2.2), whatever its format. */
@@ -52,12 +54,15 @@ type GrantSource = AuthorizationCode | DeviceCode | RefreshToken;
 export function createResources({
   mayReach,
   apis,
+  detailsFor,
   oidcScopes,
   findAccount,
 }: {
   /** Whether the client may ask for the API at all. */
   mayReach: (providerClient: object | undefined, identifier: string) => boolean;
   apis: ApiService;
+  /** The authorization details of a code or refresh token that are for the API. */
+  detailsFor: (source: object, api: string) => readonly object[];
   oidcScopes: ReadonlySet<string>;
   findAccount: (ctx: KoaContextWithOIDC, sub: string) => Promise<ProviderAccount | undefined>;
 }): Resources {
@@ -104,6 +109,7 @@ export function createResources({
     ]);
     // Refused by the library, in its own words.
     if (!account || !grant) return;
+    if (detailsFor(source, identifier).length > 0) return;
     const consented = wordsOf(grant.getResourceScope(identifier));
     if (intersect(requested, consented, await permittedTo(account, api)).length === 0) throw nothingLeft(ctx);
   };
@@ -131,6 +137,7 @@ export function createResources({
         oidcScopes,
         apis: await Promise.all(identifiers.map(getApi)),
       });
+      if (narrowed.kind === 'nothing' && oidc.params['authorization_details'] !== undefined) return;
       if (narrowed.kind === 'nothing') {
         throw new errors.InvalidScope(
           'the request names an API and asks for none of its permissions',
@@ -139,6 +146,8 @@ export function createResources({
       }
       oidc.params['scope'] = narrowed.scopes.join(' ');
     },
+
+    usesGranted,
 
     narrowToPerson: async ({ oidc }, account) => {
       for (const [identifier, server] of Object.entries(oidc.resourceServers ?? {})) {
@@ -197,6 +206,11 @@ export function createResources({
   };
 }
 
+/** Details are for an API; who wants to ask userinfo none the less says so by a scope. */
+function usesGranted({ oidc }: Pick<KoaContextWithOIDC, 'oidc'>, source: object): boolean {
+  return (source as { rar?: unknown }).rar !== undefined && oidc.params?.['scope'] === undefined;
+}
+
 /** The API that the token is to be for: as the library resolves it, for userinfo where none is named. */
 function targetOf(
   { oidc }: KoaContextWithOIDC,
@@ -204,7 +218,8 @@ function targetOf(
   requested: readonly string[],
 ): string | undefined {
   const named = oidc.params?.['resource'];
-  const target = named ?? (requested.includes('openid') ? undefined : source.resource);
+  const target =
+    named ?? (requested.includes('openid') && !usesGranted({ oidc }, source) ? undefined : source.resource);
   if (target === undefined || (Array.isArray(target) && target.length === 0)) return undefined;
   if (typeof target !== 'string') {
     throw new errors.InvalidTarget('a token is for one API: name it by one resource parameter');

@@ -32,10 +32,12 @@ export const PORTABLE_TABLES: readonly PortableTable[] = [
   { name: 'cookie_keys', orderBy: 'id', sealed: 'secret_sealed' },
   { name: 'apis', orderBy: 'identifier' },
   { name: 'api_permissions', orderBy: 'api, name' },
+  { name: 'authorization_types', orderBy: 'type' },
   { name: 'role_permissions', orderBy: 'role_id, api, permission' },
   { name: 'client_permissions', orderBy: 'client_id, api, permission' },
   { name: 'consents', orderBy: 'account_id, client_id' },
   { name: 'consent_permissions', orderBy: 'account_id, client_id, api, permission' },
+  { name: 'consent_details', orderBy: 'account_id, client_id, digest' },
   // `seq`, `hash` and `prev_hash` included: the chain goes on where it was.
   { name: 'audit_events', orderBy: 'at, id' },
   { name: 'audit_head', orderBy: 'singleton', freshRows: 'seq = 0' },

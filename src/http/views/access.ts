@@ -29,6 +29,8 @@ export interface ConsentProps extends FormTarget {
 export interface ConsentItem {
   title: string;
   details: readonly string[];
+  /** What exactly: "Amount", with the amount beside it. */
+  rows?: readonly { label: string; values: readonly string[] }[];
 }
 
 export function renderAccessDenied(renderPage: RenderPage, props: AccessDeniedProps): string {

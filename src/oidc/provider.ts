@@ -29,6 +29,7 @@ import type { OidcStore } from './store/port.ts';
 import type { StructuredTokens } from './structured-tokens.ts';
 import type { TokenExchange } from './token-exchange/token-exchange.ts';
 import { prefixTokenIds } from './token-ids.ts';
+import { tellOnPage } from './unreadable-answers.ts';
 import { refuseUnallowedGrants } from './unallowed-grants.ts';
 
 export interface ProviderDependencies {
@@ -91,6 +92,7 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   events.bind(provider);
   keeping.signOut.bind(provider);
   provider.use(recordBeforeResponse(keeping) as Parameters<Provider['use']>[0]);
+  if (configuration.renderError) tellOnPage(provider, configuration.renderError);
   dependencies.deviceEntry.install(provider);
   dependencies.ciba.install(provider);
   return provider;

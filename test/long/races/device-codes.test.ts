@@ -1,0 +1,3 @@
+import { describeDeviceCodes } from '../../support/races/device-codes.ts';
+
+describeDeviceCodes({ concurrent: 50, rounds: 20 });

@@ -37,10 +37,12 @@ export function createPolicy(dependencies: PolicyDependencies): ReturnType<typeo
   const consent = policy.get('consent');
   if (!consent) throw new Error('the library has no consent prompt any more');
   consent.checks.remove('native_client_prompt');
+  // The library's own asks each time, whatever was remembered.
+  consent.checks.remove('rar_prompt');
   consent.checks.add(consentDue(dependencies));
+  consent.checks.add(detailsDue(dependencies));
   // Kept with the interaction: what the person says yes to is what the page showed, whatever changes meanwhile.
   consent.details = (ctx) => ({
-  consent.checks.add(detailsDue(dependencies));
     permissions: dependencies.resources.requested(ctx),
     claims: beyondScopes(requestedClaims(ctx), [...ctx.oidc.requestParamOIDCScopes]),
   });
@@ -137,8 +139,6 @@ function accessPrompt(dependencies: PolicyDependencies): InstanceType<typeof Pro
   );
 }
 
-/**
- * Beyond what was never granted (the library's own checks): a client that asks each time, and native clients, whose
 /** Authorization details are asked about, unless they may be remembered and were allowed before (RFC 9396 §5). */
 function detailsDue(dependencies: PolicyDependencies): InstanceType<typeof Check> {
   return new Check(
@@ -152,6 +152,8 @@ function detailsDue(dependencies: PolicyDependencies): InstanceType<typeof Check
   );
 }
 
+/**
+ * Beyond what was never granted (the library's own checks): a client that asks each time, and native clients, whose
  * identity nobody can assure (RFC 8252 §8.6) unless the operator vouches for them.
  */
 function consentDue(dependencies: PolicyDependencies): InstanceType<typeof Check> {

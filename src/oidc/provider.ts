@@ -13,9 +13,9 @@ import type { ClientService } from '../clients/service.ts';
 import { digest, randomToken } from '../platform/ids.ts';
 import { type AuthorizationDetails, allowDetailsTypes } from './authorization-details.ts';
 import { keepKeysApart } from './client-keys.ts';
-import type { DpopRules } from './dpop.ts';
 import type { Ciba } from './ciba.ts';
 import type { DeviceEntry } from './device-entry.ts';
+import type { DpopRules } from './dpop.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { EventRecorder } from './events.ts';
 import { announceNoEmptyList, rememberIntrospection } from './messages.ts';
@@ -38,8 +38,8 @@ export interface ProviderDependencies {
   clients: ClientService;
   clientOf: ClientIndex;
   resources: Resources;
-  refreshTokens: RefreshTokens;
   authorizationDetails: AuthorizationDetails;
+  refreshTokens: RefreshTokens;
   dpop: DpopRules;
   mutualTls: MutualTls;
   structuredTokens: StructuredTokens;
@@ -81,8 +81,8 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   applyRoleClaims(provider, clientOf);
   rememberIntrospection(provider);
   announceNoEmptyList(provider);
-  dependencies.resources.checkBeforeSpending(provider);
   dependencies.authorizationDetails.checkBeforeSpending(provider);
+  dependencies.resources.checkBeforeSpending(provider);
   dependencies.dpop.bind(provider);
   dependencies.mutualTls.bind(provider);
   dependencies.refreshTokens.bind(provider);
@@ -119,9 +119,9 @@ function findClientsBy(provider: Provider, clients: ClientService, clientOf: Cli
       // The library takes an empty list for no limit at all; this one holds the empty scope, which nobody can ask for.
       if (client.scopes.length === 0) Object.assign(providerClient, { scope: ' ' });
       keepKeysApart(providerClient);
+      allowDetailsTypes(providerClient, client);
       made.set(client, providerClient);
       clientOf.remember(providerClient, client);
-      allowDetailsTypes(providerClient, client);
     }
     return providerClient;
   };

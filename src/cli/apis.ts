@@ -10,6 +10,7 @@ import {
   type Permission,
 } from '../apis/api.ts';
 import type { ApiChanges } from '../apis/definition.ts';
+import { protectedResourceMetadata } from '../apis/metadata.ts';
 import { misuse } from './failure.ts';
 import { parseDuration } from './input.ts';
 import { type Operator, withOperator } from './operator.ts';
@@ -103,6 +104,17 @@ Examples:
         },
         { mayChange: true },
       ),
+    );
+
+  apis
+    .command('metadata <api>')
+    .description('Print what the API publishes about itself (RFC 9728), for it to serve.')
+    .option('--json', 'print for machines, on one line')
+    .action((api: string, { json }: ApiOptions) =>
+      withOperator(async ({ subjects, config: { issuer } }) => {
+        const metadata = protectedResourceMetadata(await subjects.apis.get(api), { issuer });
+        await (json ? printJson(metadata) : print(JSON.stringify(metadata, undefined, 2)));
+      }),
     );
 
   addPermissions(apis);

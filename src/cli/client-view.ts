@@ -8,6 +8,7 @@ import { formatFields, formatTable, formatTime, yesOrNo } from './output.ts';
 export function presentClient(client: Client): object {
   return {
     client_id: client.clientId,
+    registered_by: client.origin === 'dynamic' ? 'itself' : 'operator',
     name: client.name,
     kind: client.kind,
     first_party: client.firstParty,
@@ -62,7 +63,9 @@ export function formatClients(clients: readonly Client[]): string {
       client.firstParty ? `${client.kind}, first-party` : client.kind,
       client.grantTypes.join(' '),
       formatTime(client.createdAt),
-      client.requirePkce ? '' : 'PKCE LIFTED',
+      [client.requirePkce ? '' : 'PKCE LIFTED', client.origin === 'dynamic' ? 'registered itself' : '']
+        .filter(Boolean)
+        .join(', '),
     ]),
   );
 }
@@ -71,6 +74,7 @@ export function formatClient(client: Client, now: Date): string {
   const live = liveSecrets(client, now);
   return formatFields([
     ['Client id', client.clientId],
+    ['Registered', client.origin === 'dynamic' ? 'by itself' : undefined],
     ['Name', client.name],
     ['Kind', client.firstParty ? `${client.kind}, first-party` : client.kind],
     ['Redirect URIs', client.redirectUris],

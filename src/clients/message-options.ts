@@ -10,9 +10,10 @@ export function needsKeys(definition: ClientDefinition): boolean {
   return signsRequests(definition) || encryptionAlgsOf(definition).length > 0;
 }
 
-/** The algorithms that we sign for the client with, beside its ID tokens. */
+/** The algorithms that we sign for the client with. */
 export function responseSigningAlgs(definition: ClientDefinition): string[] {
   return [
+    definition.idTokenAlg,
     definition.authorizationSignedResponseAlg,
     definition.userinfoSignedResponseAlg,
     definition.introspectionSignedResponseAlg,

@@ -25,6 +25,7 @@ import {
   type DefinitionChanges,
   type DefinitionInput,
 } from './definition.ts';
+import { responseSigningAlgs } from './message-options.ts';
 import { deleteInTransaction } from './deletion.ts';
 import { assertInSector, changesSector, readSector, type SectorDocument } from './pairwise.ts';
 import { checkSelfRegistered } from './registration/rules.ts';
@@ -146,12 +147,14 @@ export function createClientService({
   const isKnownFresh = (): boolean =>
     watch !== undefined && performance.now() - watch.confirmedAtMs() < staleAfterSeconds * 1_000;
 
-  const checkIdTokenAlg = (alg: IdTokenAlg): void => {
-    if (idTokenAlgs.includes(alg)) return;
+  const checkAlgs = (definition: ClientDefinition, before?: ClientDefinition): void => {
+    const known: readonly string[] = [...idTokenAlgs, ...(before ? responseSigningAlgs(before) : [])];
+    const alg = responseSigningAlgs(definition).find((wanted) => !known.includes(wanted));
+    if (alg === undefined) return;
     throw new AppError(
       'invalid_client',
       400,
-      `There is no ${alg} key to sign ID tokens with. Add it to keys.algorithms, or choose from ${idTokenAlgs.join(', ')}.`,
+      `There is no ${alg} key to sign with. Add it to keys.algorithms, or choose from ${idTokenAlgs.join(', ')}.`,
     );
   };
 
@@ -184,7 +187,7 @@ export function createClientService({
     create: async ({ clientId = randomBytes(16).toString('hex'), secret: imported, ...input }, by) => {
       const now = clock.now();
       const definition = defineClient(input);
-      checkIdTokenAlg(definition.idTokenAlg);
+      checkAlgs(definition);
       assertInSector(definition, await readSector(definition, outgoing));
       if (!CLIENT_ID.test(clientId)) {
         throw new AppError(
@@ -243,7 +246,7 @@ export function createClientService({
         const after = changeDefinition(definition, changes);
         if (before.origin === 'dynamic') checkSelfRegistered(after);
         if (changesSector(changes)) assertInSector(after, sector);
-        if (after.idTokenAlg !== before.idTokenAlg) checkIdTokenAlg(after.idTokenAlg);
+        checkAlgs(after, before);
         const changed = changedProperties(definition, after);
         if (changed.length === 0) return before;
         await updateClient(tx, clientId, after, clock.now());

@@ -4,17 +4,17 @@
  */
 import type { AddressInfo } from 'node:net';
 
+import { createAccountDoor } from './account/routes.ts';
 import { createAuthenticationService } from './accounts/authentication.ts';
 import { createFirstAdministrator } from './accounts/first-administrator.ts';
 import { createHashingPool } from './accounts/hashing/pool.ts';
 import { createSignInThrottle } from './accounts/sign-in-throttle.ts';
-import { createPings } from './approvals/pings.ts';
-import { createApprovalService } from './approvals/service.ts';
 import { runInUnitOfWork } from './audit/unit-of-work.ts';
 import { certificateSettings, tlsFiles } from './config/certificates.ts';
 import { parseListen } from './config/formats.ts';
 import { registerDemoClients } from './demo-clients.ts';
 import { announcedMetadata, createEndpoints } from './endpoints/endpoints.ts';
+import { withAccountClient } from './clients/own-client.ts';
 import { loadAssets } from './http/assets.ts';
 import { createClientCertificates } from './http/client-certificates.ts';
 import { createHost } from './http/host.ts';
@@ -29,8 +29,8 @@ import { createScheduler } from './jobs/scheduler.ts';
 import { longestSessionBoundSeconds } from './oidc/configuration.ts';
 import type { FastPath } from './oidc/fast/paths.ts';
 import { createIssuer } from './oidc/issuer.ts';
-import type { OidcStore } from './oidc/store/port.ts';
 import { createSubjectIdentifiers } from './oidc/subject-identifiers.ts';
+import type { OidcStore } from './oidc/store/port.ts';
 import { createPostgresStore } from './oidc/store/postgres-store.ts';
 import { createRedisStore } from './oidc/store/redis-store.ts';
 import { createUserCodeThrottle } from './oidc/user-code-throttle.ts';
@@ -119,7 +119,8 @@ async function serve(
   metrics.watchDatabasePool(db.poolUse);
 
   const subjects = createSubjects({ config, logger, state, hasher, metrics });
-  const { audit, revocations, accounts, factors, rbac, clients, apis, keys, outgoing } = subjects;
+  const { audit, revocations, accounts, factors, rbac, apis, keys, outgoing, approvals } = subjects;
+  const clients = withAccountClient(subjects.clients, issuer);
   closing.push(audit.close);
   await Promise.all([
     revocations.start(),
@@ -174,23 +175,6 @@ async function serve(
     onError: (error) => logger.warn({ err: error }, 'applications could not be told of a sign-out'),
   });
 
-  const pings = createPings({
-    db,
-    clock,
-    sealer,
-    outgoing,
-    outgoingTimeoutMs: config.outgoing.timeoutMs,
-    findClient: clients.find,
-    onError: (error) => logger.warn({ err: error }, 'an application could not be told of an answer'),
-  });
-  const approvals = createApprovalService({
-    db,
-    clock,
-    sealer,
-    ...config.approvals,
-    onDecided: pings.kick,
-  });
-
   const assets = loadAssets({ pathPrefix: issuerPath });
   const renderer = createRenderer({ branding: config.branding, assetBase: assets.base });
   const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
@@ -210,10 +194,10 @@ async function serve(
     mayRecordIntrospection: config.audit.recordIntrospection,
     mayRecordUserinfo: config.audit.recordUserinfo,
     accounts,
+    subjectIdentifiers,
     factors,
     rbac,
     clients,
-    subjectIdentifiers,
     apis,
     authorizationTypes: subjects.authorizationTypes,
     keys,
@@ -248,24 +232,14 @@ async function serve(
         }),
       },
     }),
-    fastPaths: options.fastPaths,
     devicePages: createDevicePages({
       renderer,
       lifetimeSeconds: config.ttl.deviceCodeSeconds,
       renderError: pages.renderError,
     }),
     pollingSeconds: config.polling.intervalSeconds,
-    ciba: {
-      approvals,
-      hintLimiter: createRateLimiter({
-        redis,
-        db,
-        keyPrefix: config.redis.keyPrefix,
-        ...growingDelay(config),
-        name: 'hint',
-        freeAttempts: config.throttle.addressFreeFailures,
-      }),
-    },
+    ciba: { approvals: approvals.service, hintLimiter: approvals.hintLimiter },
+    fastPaths: options.fastPaths,
     onGrant: (grantType, outcome, clientId) => {
       metrics.grant(grantType, outcome === 'success' ? 'success' : 'refused');
       if (clientId !== undefined && outcome === 'success') subjects.clientUse.note(clientId);
@@ -301,6 +275,19 @@ async function serve(
     onError: (error) => logger.warn({ err: error }, 'a password could not be rehashed'),
   });
 
+  const rolesOf = async (accountId: string): Promise<string[]> =>
+    (await rbac.rolesOf(accountId)).map(({ name }) => name);
+  const account = createAccountDoor({
+    desk: provided.desk,
+    rolesOf,
+    renderer,
+    issuer,
+    issuerPath,
+    isHttps,
+    clock,
+    interactionTtlSeconds: config.ttl.interactionSeconds,
+  });
+
   const demo: { name: string; url: string; description: string }[] = [];
   const health = createHealth({
     logger,
@@ -330,7 +317,14 @@ async function serve(
       findApi: apis.find,
     }),
     doors: [
-      createHomeRoute({ renderer, issuer, isDevelopment: config.env !== 'production', apps: demo }),
+      createHomeRoute({
+        renderer,
+        issuer,
+        isDevelopment: config.env !== 'production',
+        apps: demo,
+        accountOf: account.summaryOf,
+      }),
+      account.routes,
       createInteractionRoutes({
         interactions: provided.interactions,
         authentication,
@@ -340,7 +334,7 @@ async function serve(
         isHttps,
         clock,
         interactionTtlSeconds: config.ttl.interactionSeconds,
-        rolesOf: async (accountId) => (await rbac.rolesOf(accountId)).map(({ name }) => name),
+        rolesOf,
         findClient: clients.find,
         onSignIn: metrics.signIn,
       }),
@@ -356,6 +350,7 @@ async function serve(
       logger,
       dataDir: config.dataDir,
       keys,
+      approvals: approvals.service,
       clientUse: subjects.clientUse,
       registration: subjects.registration,
       removeClientsUnusedSeconds: config.registration.unusedAfterSeconds,
@@ -370,8 +365,8 @@ async function serve(
   closing.push(() => listener.close(0));
   jobs.start();
   notices.start();
-  pings.start();
-  closing.push(jobs.stop, notices.stop, pings.stop);
+  approvals.pings.start();
+  closing.push(jobs.stop, notices.stop, approvals.pings.stop);
 
   if (config.metrics.listen !== undefined) {
     const place = parseListen(config.metrics.listen);

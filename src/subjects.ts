@@ -23,10 +23,11 @@ import type { Config } from './config/schema.ts';
 import { createExternalSigner, type ExternalSigner } from './keys/external.ts';
 import { createKeyService } from './keys/service.ts';
 import { longestGrantSeconds, longestSessionBoundSeconds } from './oidc/configuration.ts';
+import type { Courier } from './platform/delivery/courier.ts';
 import type { Logger } from './platform/logger.ts';
 import type { Metrics } from './platform/metrics.ts';
 import { createOutgoing, type Outgoing } from './platform/outgoing.ts';
-import { createRateLimiter } from './platform/rate-limit.ts';
+import { createRateLimiter, type RateLimiter } from './platform/rate-limit.ts';
 import { refuseLastAdministrator } from './rbac/last-administrator.ts';
 import { createRbacService } from './rbac/service.ts';
 import { createSignOutService, type SignOutService } from './sign-out/service.ts';
@@ -53,8 +54,14 @@ export interface Subjects {
   registrationTokens: RegistrationTokens;
   clientUse: ClientUse;
   apis: ReturnType<typeof createApiService>;
-  keys: ReturnType<typeof createKeyService>;
   authorizationTypes: ReturnType<typeof createAuthorizationTypeService>;
+  keys: ReturnType<typeof createKeyService>;
+  approvals: {
+    service: ApprovalService;
+    /** Tells clients that there is an answer; to be started. */
+    pings: Courier;
+    hintLimiter: RateLimiter;
+  };
   signOut: SignOutService;
   outgoing: Outgoing;
 }
@@ -97,6 +104,15 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
   const apis = createApiService({ db, clock, onError: report('APIs cannot be watched') });
   // A client that is deleted takes its permissions along, and an API that it stood for goes on without one.
   clients.onChange(apis.forget);
+  const pings = createPings({
+    db,
+    clock,
+    sealer,
+    outgoing,
+    outgoingTimeoutMs: config.outgoing.timeoutMs,
+    findClient: clients.find,
+    onError: report('an application could not be told of an answer'),
+  });
   return {
     audit,
     revocations,
@@ -141,6 +157,11 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
     registrationTokens: createRegistrationTokens({ db, clock }),
     clientUse: createClientUse({ db, clock }),
     apis,
+    authorizationTypes: createAuthorizationTypeService({
+      db,
+      clock,
+      onError: report('types of authorization details cannot be read'),
+    }),
     keys: createKeyService({
       db,
       clock,
@@ -157,11 +178,15 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
       onError: report('keys cannot be watched'),
     }),
     outgoing,
-    authorizationTypes: createAuthorizationTypeService({
-      db,
-      clock,
-      onError: report('types of authorization details cannot be read'),
-    }),
+    approvals: {
+      service: createApprovalService({ db, clock, sealer, ...config.approvals, onDecided: pings.kick }),
+      pings,
+      hintLimiter: createRateLimiter({
+        ...limits,
+        name: 'hint',
+        freeAttempts: config.throttle.addressFreeFailures,
+      }),
+    },
     signOut: createSignOutService({
       db,
       clock,

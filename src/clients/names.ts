@@ -1,5 +1,6 @@
 import type { Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
+import { ACCOUNT_CLIENT_ID } from './own-client.ts';
 
 /**
  * A client's id stands in tokens where the names of APIs and of people stand, so it is neither. APIs (apis/) and
@@ -8,6 +9,7 @@ import { AppError } from '../platform/errors.ts';
  * @throws AppError `invalid_client` (400)
  */
 export async function assertFreeName(tx: Queryable, clientId: string): Promise<void> {
+  if (clientId === ACCOUNT_CLIENT_ID) throw refuse(`${clientId} is this server's own; choose another id.`);
   const { rows } = await tx.query<{ is_api: boolean; is_person: boolean }>(
     `select exists (select 1 from apis where identifier = $1) as is_api,
        exists (select 1 from accounts where sub = $1) as is_person`,

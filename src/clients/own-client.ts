@@ -4,7 +4,6 @@
  * and so nobody can.
  */
 import type { Client } from './client.ts';
-import type { ClientService } from './service.ts';
 
 export const ACCOUNT_CLIENT_ID = 'gatehouse-account';
 
@@ -42,7 +41,7 @@ export function accountClient(issuer: string): Client {
 }
 
 /** The clients, and our own among them. */
-export function withAccountClient<Service extends Pick<ClientService, 'find'>>(
+export function withAccountClient<Service extends { find: (id: string) => Promise<Client | undefined> }>(
   clients: Service,
   issuer: string,
 ): Service {

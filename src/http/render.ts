@@ -7,6 +7,8 @@ import type { AccessDeniedProps, ConsentProps } from './views/access.ts';
 import { renderAccessDenied, renderConsent } from './views/access.ts';
 import type { DeviceConfirmProps, DeviceDoneProps, DeviceEnterProps } from './views/device.ts';
 import * as device from './views/device.ts';
+import type { ApprovalsProps } from './views/account.ts';
+import { renderApprovals } from './views/account.ts';
 import type { DemoErrorProps, DemoHomeProps, DemoSessionProps } from './views/demo.ts';
 import { renderDemoError, renderDemoHome, renderDemoSession } from './views/demo.ts';
 import type {
@@ -53,6 +55,7 @@ export interface Renderer {
   unavailable: (props: RetryProps) => string;
   cookiesDisabled: (props: CookiesDisabledProps) => string;
   notFound: (props: NotFoundProps) => string;
+  approvals: (props: ApprovalsProps) => string;
   home: (props: HomeProps) => string;
   demoHome: (props: DemoHomeProps) => string;
   demoSession: (props: DemoSessionProps) => string;
@@ -80,6 +83,7 @@ export function createRenderer(options: PageOptions): Renderer {
     unavailable: (props) => errors.renderUnavailable(page, props),
     cookiesDisabled: (props) => errors.renderCookiesDisabled(page, props),
     notFound: (props) => errors.renderNotFound(page, props),
+    approvals: (props) => renderApprovals(page, props),
     home: (props) => renderHome(page, options.branding.name, props),
     demoHome: (props) => renderDemoHome(page, props),
     demoSession: (props) => renderDemoSession(page, props),

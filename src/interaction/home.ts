@@ -1,7 +1,8 @@
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 
 import { sendPage } from '../http/page.ts';
 import type { Renderer } from '../http/render.ts';
+import type { HomeProps } from '../http/views/home.ts';
 
 interface HomeOptions {
   renderer: Renderer;
@@ -9,10 +10,18 @@ interface HomeOptions {
   isDevelopment: boolean;
   /** The demonstration applications; filled when they have started. */
   apps: readonly { name: string; url: string; description: string }[];
+  /** Whoever is signed in in this browser. */
+  accountOf: (ctx: Context) => Promise<HomeProps['account']>;
 }
 
 /** What a person sees who opens the issuer's own address. */
-export function createHomeRoute({ renderer, issuer, isDevelopment, apps }: HomeOptions): Middleware {
+export function createHomeRoute({
+  renderer,
+  issuer,
+  isDevelopment,
+  apps,
+  accountOf,
+}: HomeOptions): Middleware {
   return async (ctx, next) => {
     if (ctx.path !== '/' || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) {
       await next();
@@ -23,6 +32,7 @@ export function createHomeRoute({ renderer, issuer, isDevelopment, apps }: HomeO
       documentationPath: 'README.md',
       discoveryUrl: `${issuer}/.well-known/openid-configuration`,
     };
-    sendPage(ctx, renderer.home(isDevelopment ? { development } : {}));
+    const account = await accountOf(ctx);
+    sendPage(ctx, renderer.home({ account, ...(isDevelopment ? { development } : {}) }));
   };
 }

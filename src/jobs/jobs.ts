@@ -22,6 +22,7 @@ export interface JobsOptions {
   logger: Logger;
   dataDir: string;
   keys: Pick<KeyService, 'rotateDue'>;
+  approvals: { removeOld: (limit: number) => Promise<number> };
   clientUse: Pick<ClientUse, 'save'>;
   registration: Pick<RegistrationService, 'removeUnused'>;
   /** 0: never. */
@@ -40,6 +41,7 @@ export function allJobs({
   logger,
   dataDir,
   keys,
+  approvals,
   clientUse,
   registration,
   removeClientsUnusedSeconds,
@@ -62,6 +64,11 @@ export function allJobs({
       name: 'remove expired revocations',
       intervalSeconds: 300,
       run: () => inBatches(() => removeExpiredRevocations(db, { now: clock.now(), limit: BATCH_ROWS })),
+    },
+    {
+      name: 'remove old requests to people',
+      intervalSeconds: 300,
+      run: () => inBatches(() => approvals.removeOld(BATCH_ROWS)),
     },
     {
       name: 'remove lapsed counters of failures',

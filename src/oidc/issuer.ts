@@ -7,6 +7,7 @@ import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { AccountService } from '../accounts/account.ts';
 import type { FactorService } from '../accounts/factors.ts';
 import type { ApiService } from '../apis/service.ts';
+import type { ApprovalService } from '../approvals/service.ts';
 import type { AuthorizationTypeService } from '../apis/type-service.ts';
 import type { RevocationList } from '../audit/revocations.ts';
 import type { ClientService } from '../clients/service.ts';
@@ -19,6 +20,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { Sealer } from '../platform/seal.ts';
 import type { Outgoing } from '../platform/outgoing.ts';
 import type { RbacService } from '../rbac/role.ts';
+import { type ApprovalDesk, createApprovalDesk } from './approval-desk.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createAuthorizationDetails } from './authorization-details.ts';
 import {
@@ -34,8 +36,8 @@ import { createDeviceEntry, type DevicePages } from './device-entry.ts';
 import { createDpopRules } from './dpop.ts';
 import { createEventRecorder } from './events.ts';
 import { toRemoteKey } from './external-key.ts';
-import { createFastPaths, type FastPath, type FastPaths } from './fast/paths.ts';
 import { createSigners } from './fast/signing.ts';
+import { createFastPaths, type FastPath, type FastPaths } from './fast/paths.ts';
 import { createFindAccount, type ProviderAccount } from './find-account.ts';
 import { createLoadExistingGrant } from './grants.ts';
 import { createInteractions, type Interactions } from './interactions.ts';
@@ -90,7 +92,7 @@ export interface IssuerDependencies {
   isDpopNonceRequired: boolean;
   /** How long a client that waits for a person pauses between two questions. */
   pollingSeconds: number;
-  ciba: Pick<CibaDependencies, 'approvals' | 'hintLimiter' | 'notify'>;
+  ciba: Pick<CibaDependencies, 'hintLimiter' | 'notify'> & { approvals: ApprovalService };
   userCodeThrottle: UserCodeThrottle;
   devicePages: DevicePages;
   pages: ProviderPages & Pick<RecordKeeping, 'renderUnavailable' | 'renderSignedOut'>;
@@ -109,6 +111,7 @@ export interface Issuer {
   /** Stands in front of it; absent where everything is to go through the library. */
   fastPaths: FastPaths | undefined;
   interactions: Interactions;
+  desk: ApprovalDesk;
   stop: () => void;
 }
 
@@ -157,7 +160,6 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     pages: dependencies.devicePages,
     throttle: dependencies.userCodeThrottle,
   });
-
   const findAccount = createFindAccount(dependencies);
   const findProviderAccount = (ctx: KoaContextWithOIDC, sub: string): Promise<ProviderAccount | undefined> =>
     findAccount(ctx, sub) as unknown as Promise<ProviderAccount | undefined>;
@@ -167,9 +169,9 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     db,
   });
   const resources = createResources({
-    detailsFor: authorizationDetails.detailsFor,
     mayReach: createMayReach({ opened: dependencies.openedApis, clientOf }),
     apis,
+    detailsFor: authorizationDetails.detailsFor,
     oidcScopes: OIDC_SCOPES,
     findAccount: findProviderAccount,
   });
@@ -203,6 +205,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
   const mayIntrospect = createMayIntrospect({ apis, findClient: clients.find });
 
   let signers = createSigners(keys.keyset().jwks.keys);
+
   const build = (): Provider => {
     const { jwks, signing } = keys.keyset();
     signers = createSigners(jwks.keys);
@@ -312,6 +315,11 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
             exposedByToken: 'DPoP-Nonce,WWW-Authenticate',
             onTaken: dependencies.fastPaths,
           }),
+    desk: createApprovalDesk({
+      provider: () => current,
+      ...dependencies,
+      approvals: dependencies.ciba.approvals,
+    }),
     interactions: createInteractions({ provider: () => current, authorizationDetails, ...dependencies }),
     stop: () => stops.forEach((stop) => stop()),
   };

@@ -99,6 +99,22 @@ const items = [
 ];
 const consent = { ...inLedger, clientHost: 'ledger.example', accountEmail: 'ada@example.test', items };
 const switchAccount = { action: '/auth/interaction/abc/switch', hidden };
+const account = {
+  accountEmail: 'ada@example.test',
+  navigation: [
+    { href: '/auth/account/approvals', label: 'Requests', isCurrent: true },
+    { href: '/auth/oauth/logout', label: 'Sign out', isCurrent: false },
+  ],
+  now: new Date('2026-11-12T14:03:22Z'),
+};
+const request = {
+  action: '/auth/account/approvals/0198c7a2',
+  clientName: 'Service desk',
+  bindingMessage: 'Order 4711, CHF 250',
+  askedAt: new Date('2026-11-12T14:01:22Z'),
+  endsAt: new Date('2026-11-12T14:11:22Z'),
+  items: items.slice(0, 2),
+};
 const longName = 'Grundstücksverkehrsgenehmigungszuständigkeitsübertragungsverordnung';
 const refused = { kind: 'refused' } as const;
 const identifier = 'ada@example.test';
@@ -236,6 +252,39 @@ export const pageStates: readonly PageState[] = [
   { name: 'cookies-disabled', html: (r) => r.cookiesDisabled({ client, requestId }) },
   { name: 'not-found', html: (r) => r.notFound({ homeUrl: '/auth/', requestId }) },
   { name: 'home', html: (r) => r.home({}) },
+  {
+    name: 'home-waiting',
+    html: (r) =>
+      r.home({ account: { email: 'ada@example.test', waiting: 2, url: '/auth/account/approvals' } }),
+  },
+  {
+    name: 'home-signed-in',
+    html: (r) =>
+      r.home({ account: { email: 'ada@example.test', waiting: 0, url: '/auth/account/approvals' } }),
+  },
+  { name: 'approvals', html: (r) => r.approvals({ ...account, requests: [request] }) },
+  { name: 'approvals-none', html: (r) => r.approvals({ ...account, requests: [] }) },
+  {
+    name: 'approvals-several',
+    html: (r) =>
+      r.approvals({
+        ...account,
+        answered: 'denied',
+        requests: [
+          { ...request, bindingMessage: undefined, obstacle: { kind: 'sign-in' } },
+          { ...request, clientName: longName, obstacle: { kind: 'role-missing', role: 'bookkeeper' } },
+        ],
+      }),
+  },
+  {
+    name: 'approvals-approved',
+    html: (r) => r.approvals({ ...account, requests: [], answered: 'approved' }),
+  },
+  { name: 'approvals-over', html: (r) => r.approvals({ ...account, requests: [], answered: 'gone' }) },
+  {
+    name: 'approvals-not-approved',
+    html: (r) => r.approvals({ ...account, requests: [request], answered: 'role-missing' }),
+  },
   { name: 'home-development', html: (r) => r.home({ development }) },
   {
     name: 'demo-home',

@@ -1,6 +1,8 @@
 import type { RenderPage } from './page.ts';
 
 export interface HomeProps {
+  /** Who is signed in here, and how many requests of apps wait for them. */
+  account?: { email: string; waiting: number; url: string } | undefined;
   /** Shown in the development profile only. */
   development?: Development | undefined;
 }

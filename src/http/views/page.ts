@@ -28,6 +28,8 @@ export interface Frame {
   /** A page of a demo application: it shows that application's name and colour instead of ours. */
   application?: { name: string; accent: string };
   width?: 'card' | 'wide';
+  /** Above the page: where else there is to go, and where one is. */
+  navigation?: readonly { href: string; label: string; isCurrent: boolean }[];
 }
 
 /** Renders the body `views/<view>.ejs` with `model` inside the layout. */
@@ -58,6 +60,7 @@ export function createPageRenderer({ branding, assetBase }: PageOptions): Render
       documentTitle: `${frame.isRefusal ? 'Error: ' : ''}${frame.title} – ${brand}`,
       accent: frame.application?.accent,
       width: frame.width ?? 'card',
+      navigation: frame.navigation,
     });
   };
 }

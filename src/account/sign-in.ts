@@ -1,0 +1,84 @@
+import { timingSafeEqual } from 'node:crypto';
+
+import type { Context } from 'koa';
+
+import { ACCOUNT_CLIENT_ID } from '../clients/own-client.ts';
+import { seeOther } from '../http/page.ts';
+import { AppError } from '../platform/errors.ts';
+import { randomToken } from '../platform/ids.ts';
+import type { AccountDoor } from './visit.ts';
+
+/**
+ * Sends the browser to sign in, or to sign in with more, or anew. What comes back is a code that nobody redeems: the
+ * session that was made on the way is what this door goes by.
+ */
+export function startSignIn(
+  ctx: Context,
+  door: AccountDoor,
+  wanted: { acr?: string; maxAgeSeconds?: number } = {},
+): void {
+  const state = randomToken(16);
+  ctx.cookies.set(cookieName(door), state, {
+    ...cookiePlace(door),
+    maxAge: door.interactionTtlSeconds * 1000,
+  });
+  const parameters = new URLSearchParams({
+    client_id: ACCOUNT_CLIENT_ID,
+    redirect_uri: `${door.issuer}/account/callback`,
+    response_type: 'code',
+    scope: 'openid',
+    state,
+    ...(wanted.acr === undefined ? {} : { acr_values: wanted.acr }),
+    ...(wanted.maxAgeSeconds === undefined ? {} : { max_age: String(wanted.maxAgeSeconds) }),
+  });
+  seeOther(ctx, `${door.issuer}/oauth/authorize?${parameters.toString()}`);
+}
+
+/**
+ * Back from signing in.
+ *
+ * @throws AppError `sign_in_not_ours` (400) where this browser did not start it, `not_signed_in` (403) where it failed
+ */
+export function finishSignIn(ctx: Context, door: AccountDoor): void {
+  const expected = ctx.cookies.get(cookieName(door), { signed: true });
+  ctx.cookies.set(cookieName(door), null, cookiePlace(door));
+  if (expected === undefined || !isSame(expected, textOf(ctx.query['state']))) {
+    throw new AppError(
+      'sign_in_not_ours',
+      400,
+      'This browser did not start that sign-in, or did so too long ago. Open your account again.',
+    );
+  }
+  if (ctx.query['error'] !== undefined) {
+    throw new AppError(
+      'not_signed_in',
+      403,
+      'You were not signed in, so your account stays closed. Open it again to sign in.',
+    );
+  }
+  seeOther(ctx, `${door.issuerPath}/account/approvals`);
+}
+
+/** `__Host-` (RFC 6265bis §4.1.3.2) cannot be: the cookie is for these pages alone. */
+function cookieName({ isHttps }: AccountDoor): string {
+  return isHttps ? '__Secure-gatehouse-account' : 'gatehouse-account';
+}
+
+function cookiePlace({ isHttps, issuerPath }: AccountDoor) {
+  return {
+    signed: true,
+    httpOnly: true,
+    sameSite: 'lax',
+    secure: isHttps,
+    path: `${issuerPath}/account`,
+  } as const;
+}
+
+function isSame(expected: string, given: string): boolean {
+  const [one, other] = [Buffer.from(expected), Buffer.from(given)];
+  return one.length === other.length && timingSafeEqual(one, other);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}

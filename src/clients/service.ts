@@ -148,8 +148,8 @@ export function createClientService({
     watch !== undefined && performance.now() - watch.confirmedAtMs() < staleAfterSeconds * 1_000;
 
   const checkAlgs = (definition: ClientDefinition, before?: ClientDefinition): void => {
-    const known: readonly string[] = [...idTokenAlgs, ...(before ? responseSigningAlgs(before) : [])];
-    const alg = responseSigningAlgs(definition).find((wanted) => !known.includes(wanted));
+    const known = new Set<string>([...idTokenAlgs, ...(before ? responseSigningAlgs(before) : [])]);
+    const alg = responseSigningAlgs(definition).find((wanted) => !known.has(wanted));
     if (alg === undefined) return;
     throw new AppError(
       'invalid_client',

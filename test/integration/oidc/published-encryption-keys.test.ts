@@ -69,7 +69,7 @@ async function redeemed(application: Application): Promise<Response> {
 /** Whether a request that the client signed with the key is let through. */
 async function isVerifiedBy(application: Application, key: OwnKey): Promise<boolean> {
   const { searchParams } = new URL(authorizationRequest(server, application).url);
-  const request = await new SignJWT({ ...Object.fromEntries(searchParams) })
+  const request = await new SignJWT(Object.fromEntries(searchParams))
     .setProtectedHeader({ alg: 'ES256', kid: key.jwk.kid })
     .setIssuer(application.clientId)
     .setAudience(server.issuer)

@@ -12,6 +12,8 @@ export async function expectDead(
   application: Application,
   { access_token: accessToken, refresh_token: refreshToken }: Tokens,
   deadline = Date.now() + KNOWN_EVERYWHERE_MS,
+  /** What a refresh comes with, where the token is bound to a key. */
+  proof: () => Promise<RequestInit> = async () => ({}),
 ): Promise<void> {
   for (const node of nodes) {
     let { active } = await introspect(node, application, accessToken);
@@ -21,7 +23,7 @@ export async function expectDead(
     }
     expect(active).toBe(false);
     if (refreshToken === undefined) continue;
-    expect(await answerOf(refresh(node, application, refreshToken))).toMatchObject({
+    expect(await answerOf(refresh(node, application, refreshToken, await proof()))).toMatchObject({
       status: 400,
       text: expect.stringContaining('invalid_grant'),
     });

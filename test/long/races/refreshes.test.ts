@@ -1,0 +1,3 @@
+import { describeRefreshes } from '../../support/races/refreshes.ts';
+
+describeRefreshes({ rounds: 20 });

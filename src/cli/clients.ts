@@ -53,14 +53,17 @@ export function addClients(program: Command): void {
     .addHelpText(
       'after',
       `
-Without a redirect URI it is a machine client, which acts for itself. Several values follow one option, or the option
-is repeated. Redirect URIs are compared character by character: https, or http on loopback, or for an installed
-application a private-use scheme such as com.example.app:/callback.
+Without a redirect URI it is a machine client, which acts for itself, unless people sign in to it in another way: on a
+device that shows a code (RFC 8628). Several values follow one option, or the option is repeated. Redirect URIs are
+compared character by character: https, or http on loopback, or for an installed application a private-use scheme such
+as com.example.app:/callback.
 
 Examples:
   $ gatehouse clients create --name Wiki --redirect-uri https://wiki.example.com/callback --first-party
   $ gatehouse clients create --name CLI --public --redirect-uri http://127.0.0.1/callback
   $ gatehouse clients create --name Backup
+  $ gatehouse clients create --name TV \\
+      --grant-type urn:ietf:params:oauth:grant-type:device_code refresh_token
   $ gatehouse clients create --name "Argo CD" --redirect-uri https://argo.example.com/auth/callback \\
       --roles-claim groups --claims-in-id-token`,
     )

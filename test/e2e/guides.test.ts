@@ -21,7 +21,11 @@ let guides: Guides;
 let page: Page;
 
 beforeAll(async () => {
-  [browser, server] = await Promise.all([launchBrowser(), startGatehouse()]);
+  [browser, server] = await Promise.all([
+    launchBrowser(),
+    // Nobody wants to watch a device wait for five seconds.
+    startGatehouse({ env: { GATEHOUSE_POLLING_INTERVAL_SECONDS: '1' } }),
+  ]);
   guides = await openGuides(server);
 }, 60_000);
 afterAll(async () => {
@@ -156,6 +160,24 @@ describe('Second factor', () => {
     await greeting();
     await page.goto(`${guides.here}/login?acr_values=aal2&prompt=none`);
     await page.getByText('interaction_required').waitFor();
+  });
+});
+
+describe('Devices', () => {
+  const guide = follow('device-flow');
+
+  it('connects a device by the code that it shows', async () => {
+    const tv = guide().start('node tv.mjs');
+    const [, url = '', code = ''] = await tv.printed(/Open (\S+) and enter the code (\S+)/);
+    await page.goto(url);
+    await page.getByLabel('Code on your device').fill(code.toLowerCase());
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.getByRole('button', { name: 'Yes, that is my device' }).click();
+    await signIn();
+    await page.getByRole('button', { name: 'Allow', exact: true }).click();
+    await page.getByRole('heading', { name: 'Your device is connected' }).waitFor();
+    await tv.printed(/Connected to Ada Lovelace\./);
+    expect(await tv.exited).toBe(0);
   });
 });
 

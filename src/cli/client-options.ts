@@ -13,6 +13,7 @@ import {
   type IdTokenAlg,
   type Jwks,
 } from '../clients/client.ts';
+import { jwksOfCertificates } from '../clients/mutual-tls.ts';
 import { AppError } from '../platform/errors.ts';
 import { misuse } from './failure.ts';
 import { parseDuration, readGiven } from './input.ts';
@@ -100,7 +101,7 @@ export function addDefinitionOptions(command: Command, { isUpdate = false } = {}
         AUTH_METHODS,
       ),
     )
-    .option('--jwks-file <file>', 'its public keys, for private_key_jwt: a file with a JSON Web Key Set')
+    .option('--jwks-file <file>', 'its public keys: a file with a JSON Web Key Set, or certificates in PEM')
     .option('--jwks-uri <uri>', 'where it publishes them, instead')
     .option('--first-party', 'it is our own: people are not asked for consent')
     .addOption(new Option('--consent <when>', 'when people are asked').choices(CONSENT_POLICIES))
@@ -221,6 +222,7 @@ function isClearable(name: string): name is keyof typeof CLEARABLE {
 
 async function readJwks(file: string): Promise<Jwks> {
   const text = (await readGiven(file)).toString();
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return jwksOfCertificates(text);
   try {
     return JSON.parse(text) as Jwks;
   } catch (cause) {

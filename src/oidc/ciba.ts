@@ -239,11 +239,14 @@ export function createCiba(dependencies: CibaDependencies): Ciba {
   };
 }
 
-/** The library announces `user_code` whether or not there is any. */
+/** The library announces `user_code`, which there is none of, and signed requests, which we hold to other rules (JAR). */
 async function announceTruly(ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
   await next();
-  const body = ctx.body as { backchannel_user_code_parameter_supported?: boolean } | undefined;
-  if (ctx.oidc?.route === 'discovery' && body) body.backchannel_user_code_parameter_supported = false;
+  if (ctx.oidc?.route !== 'discovery' || typeof ctx.body !== 'object') return;
+  Object.assign(ctx.body as object, {
+    backchannel_user_code_parameter_supported: false,
+    backchannel_authentication_request_signing_alg_values_supported: undefined,
+  });
 }
 
 function askedIn(ctx: KoaContextWithOIDC, resources: Pick<Resources, 'requested'>): Asked {

@@ -7,7 +7,7 @@ import { z } from 'zod';
 
 import { AppError } from '../platform/errors.ts';
 import type { Outgoing } from '../platform/outgoing.ts';
-import type { ClientDefinition } from './client.ts';
+import { CIBA_GRANT, type ClientDefinition, DEVICE_CODE_GRANT } from './client.ts';
 
 /** What the document under a `sector_identifier_uri` said when it was asked. */
 export interface SectorDocument {
@@ -16,6 +16,7 @@ export interface SectorDocument {
 }
 
 type Pairwise = Pick<ClientDefinition, 'subjectType' | 'sectorIdentifierUri' | 'redirectUris'>;
+type Bound = Pairwise & Pick<ClientDefinition, 'grantTypes' | 'jwksUri'>;
 
 const documentSchema = z.array(z.string().max(2_000)).max(1_000);
 
@@ -27,7 +28,7 @@ export function sectorOf({ subjectType, sectorIdentifierUri, redirectUris }: Pai
 
 /** What can be told without asking anybody. @throws AppError `invalid_client` (400) */
 export function checkPairwise(definition: ClientDefinition): void {
-  const { kind, subjectType, sectorIdentifierUri, redirectUris, grantTypes, authMethod } = definition;
+  const { kind, subjectType, sectorIdentifierUri, redirectUris, grantTypes } = definition;
   if (sectorIdentifierUri !== undefined) {
     if (subjectType !== 'pairwise') throw refuse('sector_identifier_uri is for the subject type pairwise');
     const parsed = URL.parse(sectorIdentifierUri);
@@ -37,20 +38,22 @@ export function checkPairwise(definition: ClientDefinition): void {
   }
   if (subjectType !== 'pairwise') return;
   if (kind === 'machine') throw refuse('nobody signs in to a machine client, so it knows nobody by any name');
+  if (isDecoupled(grantTypes)) checkDecoupled(definition);
   const hosts = new Set(redirectUris.map((uri) => URL.parse(uri)?.host ?? ''));
   if (sectorIdentifierUri === undefined && (hosts.size !== 1 || hosts.has(''))) {
     throw refuse(
       'its redirect URIs have no one host that could be its sector; give a sector_identifier_uri that lists them',
     );
   }
-  // OIDC CIBA 1.0 §4: there is no redirect URI in these flows that would bind the client to its sector; its keys do.
-  const isDecoupled = (grantTypes as readonly string[]).some((type) => /:(?:ciba|device_code)$/.test(type));
-  if (
-    isDecoupled &&
-    !(['private_key_jwt', 'self_signed_tls_client_auth'].includes(authMethod) && definition.jwksUri)
-  ) {
+}
+
+/** OIDC CIBA 1.0 §4: no redirect URI of these flows binds the client to its sector; the address of its keys does. */
+function checkDecoupled({ authMethod, jwksUri, sectorIdentifierUri }: ClientDefinition): void {
+  const hasPublishedKeys =
+    jwksUri !== undefined && ['private_key_jwt', 'self_signed_tls_client_auth'].includes(authMethod);
+  if (!hasPublishedKeys || sectorIdentifierUri === undefined) {
     throw refuse(
-      'with the device flow or CIBA, a pairwise client authenticates by keys that it publishes: private_key_jwt with a jwks_uri',
+      'with the device flow or CIBA, a pairwise client authenticates by keys that it publishes (private_key_jwt with a jwks_uri), and has a sector_identifier_uri that lists their address',
     );
   }
 }
@@ -83,22 +86,30 @@ export async function readSector(
 }
 
 /** Whether it must be looked at anew that the client belongs to its sector. */
-export function changesSector(changes: { [K in keyof Pairwise]?: unknown }): boolean {
-  return [changes.subjectType, changes.sectorIdentifierUri, changes.redirectUris].some(
+export function changesSector(changes: { [K in keyof Bound]?: unknown }): boolean {
+  const { subjectType, sectorIdentifierUri, redirectUris, grantTypes, jwksUri } = changes;
+  return [subjectType, sectorIdentifierUri, redirectUris, grantTypes, jwksUri].some(
     (change) => change !== undefined,
   );
 }
 
-/** Every redirect URI must be in the document (OIDC Core §8.1). @throws AppError `invalid_client` (400) */
-export function assertInSector(definition: Pairwise, document: SectorDocument | undefined): void {
+/** The document must list every redirect URI (OIDC Core §8.1), or what stands for one. @throws AppError `invalid_client` (400) */
+export function assertInSector(definition: Bound, document: SectorDocument | undefined): void {
   if (definition.sectorIdentifierUri === undefined) return;
   if (definition.sectorIdentifierUri !== document?.uri) {
     throw refuse('its sector_identifier_uri was changed by somebody else at the same time; try again');
   }
-  const stranger = definition.redirectUris.find((uri) => !document.redirectUris.includes(uri));
+  const { redirectUris, grantTypes, jwksUri } = definition;
+  const bound = isDecoupled(grantTypes) && jwksUri !== undefined ? [...redirectUris, jwksUri] : redirectUris;
+  const stranger = bound.find((uri) => !document.redirectUris.includes(uri));
   if (stranger !== undefined) {
     throw refuse(`the document under its sector_identifier_uri does not list ${stranger}`);
   }
+}
+
+/** Grants that a person gives elsewhere than in the client's browser. */
+function isDecoupled(grantTypes: readonly string[]): boolean {
+  return grantTypes.some((type) => type === DEVICE_CODE_GRANT || type === CIBA_GRANT);
 }
 
 function hostnameOf(uri: string): string {

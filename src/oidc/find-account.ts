@@ -1,4 +1,4 @@
-import type { AccountClaims, FindAccount } from 'oidc-provider';
+import type { AccountClaims, FindAccount, KoaContextWithOIDC } from 'oidc-provider';
 
 import type { Account, AccountService } from '../accounts/account.ts';
 import { accountClaims } from '../accounts/claims.ts';
@@ -24,12 +24,17 @@ export interface ProviderAccount {
 export function createFindAccount({
   accounts,
   rbac,
+  subjectOf,
 }: {
   accounts: AccountService;
   rbac: RbacService;
+  /** From what the library looks for to the account's own `sub`. */
+  subjectOf: (ctx: KoaContextWithOIDC, sub: string) => Promise<string | undefined>;
 }): FindAccount {
-  return async (_ctx, sub) => {
-    const account = await orTemporarilyUnavailable(() => accounts.findBySub(sub));
+  return async (ctx, named) => {
+    const sub = await subjectOf(ctx, named);
+    const account =
+      sub === undefined ? undefined : await orTemporarilyUnavailable(() => accounts.findBySub(sub));
     if (!account || account.disabledAt) return undefined;
     return present(account, rbac) as unknown as ReturnType<FindAccount>;
   };

@@ -54,7 +54,11 @@ import { createMayReach } from './self-registered.ts';
 import { createSignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
 import { createStructuredTokens } from './structured-tokens.ts';
-import { createPairwiseIdentifier, type SubjectIdentifiers } from './subject-identifiers.ts';
+import {
+  createPairwiseIdentifier,
+  createSubjectOf,
+  type SubjectIdentifiers,
+} from './subject-identifiers.ts';
 import { createTokenExchange } from './token-exchange/token-exchange.ts';
 import { createMayIntrospect } from './token-readers.ts';
 import type { UserCodeThrottle } from './user-code-throttle.ts';
@@ -160,7 +164,10 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     pages: dependencies.devicePages,
     throttle: dependencies.userCodeThrottle,
   });
-  const findAccount = createFindAccount(dependencies);
+  const findAccount = createFindAccount({
+    ...dependencies,
+    subjectOf: createSubjectOf(dependencies.subjectIdentifiers, clientOf),
+  });
   const findProviderAccount = (ctx: KoaContextWithOIDC, sub: string): Promise<ProviderAccount | undefined> =>
     findAccount(ctx, sub) as unknown as Promise<ProviderAccount | undefined>;
   const authorizationDetails = createAuthorizationDetails({

@@ -54,6 +54,22 @@ export function createSubjectIdentifiers({
   };
 }
 
+/**
+ * From what the library looks for to the account's own `sub`: they are the same, but for the `id_token_hint` of a
+ * backchannel request (OIDC CIBA 1.0 §7.1), of which the library takes the `sub` as it stands. What a sector calls one
+ * person may be another's own `sub`, for both can be imported.
+ */
+export function createSubjectOf(
+  { resolve }: SubjectIdentifiers,
+  clientOf: (providerClient: object) => Client | undefined,
+) {
+  return async ({ oidc }: KoaContextWithOIDC, sub: string): Promise<string | undefined> => {
+    if (oidc.route !== 'backchannel_authentication' || !oidc.entities.IdTokenHint) return sub;
+    const client = oidc.client && clientOf(oidc.client);
+    return client && orTemporarilyUnavailable(() => resolve(client, sub));
+  };
+}
+
 /** oidc-provider's `pairwiseIdentifier`, called for clients whose `subject_type` is pairwise. */
 export function createPairwiseIdentifier(
   { tell }: SubjectIdentifiers,

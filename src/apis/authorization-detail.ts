@@ -114,7 +114,7 @@ function isOfKind(field: PlainField, value: unknown): boolean {
       return typeof value === 'boolean';
     case 'date':
       return typeof value === 'string' && DATE.test(value) && isRealDate(value);
-    case 'amount':
+    default:
       return isAmount(value);
   }
 }
@@ -143,7 +143,7 @@ function wordsFor(field: Field, value: unknown): string[] {
       return [new Intl.NumberFormat('en').format(value as number)];
     case 'amount':
       return [amountInWords(value as Amount)];
-    case 'text':
+    default:
       return [value as string];
   }
 }

@@ -160,7 +160,7 @@ export function createAuthorizationDetails({
   };
 
   const forGrantSource = async (ctx: KoaContextWithOIDC): Promise<AuthorizationDetail[] | undefined> => {
-    const result = ctx.oidc.result as Record<string, unknown> | undefined;
+    const { result } = ctx.oidc;
     const shown = result?.['consent'] ? result[SHOWN_DETAILS] : undefined;
     const details = requestedIn(ctx)
       .filter(isGood)

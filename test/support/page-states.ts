@@ -98,6 +98,20 @@ const items = [
   { title: 'Stay connected', details: ['Keep this access while you are away, until you withdraw it'] },
 ];
 const consent = { ...inLedger, clientHost: 'ledger.example', accountEmail: 'ada@example.test', items };
+const payment = {
+  title: 'Make a payment',
+  details: ['At Example Bank'],
+  rows: [
+    { label: 'Amount', values: ['EUR 1,234.50'] },
+    { label: 'To', values: ['Merchant A'] },
+    { label: 'Account', values: ['IBAN: DE02 1001 0010 9307 1186 03', 'BIC: PBNKDEFF'] },
+    { label: 'What it may do', values: ['Start the payment', 'See how far it is'] },
+  ],
+};
+const hostileRows = [
+  { label: 'To', values: ['"><script>alert(1)</script> أحمد'] },
+  { label: 'A label with more words than there is room for beside it', values: ['W'.repeat(200)] },
+];
 const switchAccount = { action: '/auth/interaction/abc/switch', hidden };
 const account = {
   accountEmail: 'ada@example.test',
@@ -195,6 +209,11 @@ export const pageStates: readonly PageState[] = [
       r.accessDenied({ ...inLedger, role: 'bookkeeper', accountEmail: 'ada@example.test', switchAccount }),
   },
   { name: 'consent', html: (r) => r.consent({ ...consent, accountUrl: '/auth/account' }) },
+  { name: 'consent-details', html: (r) => r.consent({ ...consent, items: [items[0]!, payment] }) },
+  {
+    name: 'consent-details-hostile',
+    html: (r) => r.consent({ ...consent, items: [{ ...payment, rows: hostileRows }] }),
+  },
   {
     name: 'consent-short',
     html: (r) => r.consent({ ...consent, clientHost: undefined, items: items.slice(0, 1) }),

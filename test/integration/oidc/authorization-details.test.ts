@@ -260,7 +260,7 @@ describe('authorization details', () => {
       undefined,
       { execute: [openid.allowInsecureRequests] },
     );
-    expect(config.serverMetadata().authorization_details_types_supported).toEqual(
+    expect(config.serverMetadata()['authorization_details_types_supported']).toEqual(
       expect.arrayContaining([payment, statement, vaultType]),
     );
     const verifier = openid.randomPKCECodeVerifier();
@@ -395,6 +395,21 @@ describe('a person is asked', () => {
   });
 });
 
+function push({ application }: Visitor, details: string): Promise<Response> {
+  return fetch(`${server.issuer}/oauth/par`, {
+    method: 'POST',
+    headers: { authorization: basicOf(application) },
+    body: new URLSearchParams({
+      client_id: application.clientId,
+      response_type: 'code',
+      redirect_uri: application.redirectUri,
+      code_challenge: createHash('sha256').update('x'.repeat(43)).digest('base64url'),
+      code_challenge_method: 'S256',
+      authorization_details: details,
+    }),
+  });
+}
+
 const deep = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 
 describe('a request is refused', () => {
@@ -437,10 +452,10 @@ describe('a request is refused', () => {
       () => Array.from({ length: 11 }, (_, n) => aPayment({ creditorName: `M${n}` })),
     ],
     ['that is too long', () => [aPayment({ creditorAccount: { iban: 'x'.repeat(8_200) } })]],
-    ['that is nested without end', () => `[{"type":"${payment}","actions":${deep(3_000)}}]`],
+    ['that is nested without end', () => `[{"type":"${payment}","actions":${deep(1_500)}}]`],
     [
       'with a nested one beside a good one',
-      () => `[${JSON.stringify(aPayment())},{"type":"${payment}","actions":${deep(3_000)}}]`,
+      () => `[${JSON.stringify(aPayment())},{"type":"${payment}","actions":${deep(1_500)}}]`,
     ],
     ['that is no JSON', () => '[{'],
     ['that is an object', () => aPayment()],
@@ -456,17 +471,12 @@ describe('a request is refused', () => {
       'invalid_authorization_details',
     ]);
     const text = typeof given === 'string' ? given : JSON.stringify(given);
-    const pushed = await fetch(`${server.issuer}/oauth/par`, {
-      method: 'POST',
-      headers: { authorization: basicOf(visitor.application) },
-      body: new URLSearchParams({
-        response_type: 'code',
-        redirect_uri: visitor.application.redirectUri,
-        code_challenge: createHash('sha256').update('x'.repeat(43)).digest('base64url'),
-        code_challenge_method: 'S256',
-        authorization_details: text,
-      }),
-    });
+    expect(await refusalOf(await push(visitor, text))).toEqual([400, 'invalid_authorization_details']);
+  });
+
+  it('that is deep beyond what an address holds', async () => {
+    const visitor = await registerVisitor();
+    const pushed = await push(visitor, `[{"type":"${payment}","actions":${deep(6_000)}}]`);
     expect(await refusalOf(pushed)).toEqual([400, 'invalid_authorization_details']);
   });
 

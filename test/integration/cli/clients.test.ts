@@ -90,7 +90,9 @@ describe('clients create', () => {
         --claims-in-id-token --access-token-ttl 5m --par-required --dpop-bound --no-pkce
         --client-uri https://argo.example/ --initiate-login-uri https://argo.example/login
         --policy-uri https://argo.example/privacy --contact ops@argo.example
-        --default-max-age 1h --default-acr aal2 aal1`,
+        --default-max-age 1h --default-acr aal2 aal1
+        --require-signed-requests --request-signing-alg PS256 --authorization-signing-alg ES256
+        --userinfo-signing-alg EdDSA --introspection-signing-alg ES256`,
     );
     expect(created).toEqual({ client_id: 'argo' });
     expect(await show('argo')).toMatchObject({
@@ -112,6 +114,11 @@ describe('clients create', () => {
       contacts: ['ops@argo.example'],
       default_max_age: 3_600,
       default_acr_values: ['aal2', 'aal1'],
+      require_signed_request_object: true,
+      request_object_signing_alg: 'PS256',
+      authorization_signed_response_alg: 'ES256',
+      userinfo_signed_response_alg: 'EdDSA',
+      introspection_signed_response_alg: 'ES256',
       warnings: [expect.stringContaining('PKCE')],
     });
     const { stdout } = await cli.run(['clients', 'list']);

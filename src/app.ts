@@ -35,15 +35,16 @@ import { createPostgresStore } from './oidc/store/postgres-store.ts';
 import { createRedisStore } from './oidc/store/redis-store.ts';
 import { createUserCodeThrottle } from './oidc/user-code-throttle.ts';
 import { createHealth } from './ops/health.ts';
-import { createMetricsServer } from './ops/metrics-server.ts';
+import { serveMetrics } from './ops/metrics-server.ts';
 import { createRequestMetrics } from './ops/request-metrics.ts';
-import { AppError } from './platform/errors.ts';
 import { createMetrics, timedAs } from './platform/metrics.ts';
 import { createRateLimiter } from './platform/rate-limit.ts';
 import { ADMINISTRATOR_ROLE } from './rbac/role.ts';
 import { grantRoleInTransaction } from './rbac/service.ts';
 import { createLogoutNotices } from './sign-out/delivery.ts';
 import { openState, type State, type StateOptions } from './state.ts';
+import type { Assignment, DemoApplication } from './workers/messages.ts';
+import { shareOfHashing } from './workers/share.ts';
 import { createSubjects, growingDelay, passwordSettings, type Subjects } from './subjects.ts';
 
 /** A key that leaked must leave the caches of others soon. */
@@ -52,6 +53,8 @@ const FIRST_ADMINISTRATOR_EMAIL = 'admin@localhost.example';
 
 export interface ServerOptions extends Omit<StateOptions, 'isCommand'> {
   version: string;
+  /** One of several processes behind one address (workers/), which share what is to be there once. */
+  worker?: Assignment;
   /** Stands between the protocol and its store: sees every operation, and may answer in the store's place. */
   decorateStore?: (store: OidcStore) => OidcStore;
   /** `off` sends every request through the provider, else each that takes a short way is told: for tests of them. */
@@ -65,7 +68,7 @@ export interface Server {
   address: AddressInfo;
   /** Made at the very first start; the password is known only now. */
   firstAdministrator: { email: string; password?: string } | undefined;
-  demo: readonly { name: string; url: string; description: string }[];
+  demo: readonly DemoApplication[];
   state: State;
   subjects: Subjects;
   /** Not ready, no new connections, what is under way finished, the audit log flushed, everything closed. Idempotent. */
@@ -84,7 +87,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     }
   };
   try {
-    const state = await openState(options);
+    const state = await openState({ ...options, isCommand: options.worker !== undefined });
     closing.push(state.close);
     onProgress(
       `Database ready${state.appliedMigrations.length > 0 ? `, ${state.appliedMigrations.length} migrations applied` : ''}.`,
@@ -102,7 +105,8 @@ async function serve(
   closing: (() => Promise<void> | void)[],
   closeAll: () => Promise<void>,
 ): Promise<Server> {
-  const { config, logger, version, decorateStore = (undecorated) => undecorated } = options;
+  const { config, logger, version, worker, decorateStore = (undecorated) => undecorated } = options;
+  const isFirst = (worker?.number ?? 1) === 1;
   const { db, redis, sealer, clock } = state;
   const { issuer } = config;
   const issuerPath = new URL(issuer).pathname.replace(/\/$/, '');
@@ -110,8 +114,7 @@ async function serve(
   const metrics = createMetrics();
 
   const hasher = createHashingPool({
-    workers: config.password.workers,
-    queueLength: config.password.queueLength,
+    ...shareOfHashing(config.password, worker?.of ?? 1),
     onWorkerLost: (reason) => logger.warn({ reason }, 'a hashing process ended and is replaced'),
   });
   closing.push(hasher.close);
@@ -133,7 +136,7 @@ async function serve(
 
   // Production prints no password: logs are kept, and read by others. There the operator makes the first one.
   const firstAdministrator =
-    config.env === 'production'
+    config.env === 'production' || !isFirst
       ? undefined
       : await createFirstAdministrator({
           db,
@@ -288,7 +291,7 @@ async function serve(
     interactionTtlSeconds: config.ttl.interactionSeconds,
   });
 
-  const demo: { name: string; url: string; description: string }[] = [];
+  const demo = [...(worker?.first?.demo ?? [])];
   const health = createHealth({
     logger,
     checks: { database: db.ping, ...(redis ? { redis: async () => void (await redis.ping()) } : {}) },
@@ -361,21 +364,21 @@ async function serve(
     }),
   });
   const listener = createListener(host.callback(), tlsFiles(config));
-  const address = await listener.listen({ port: config.port, address: config.listenAddress });
+  const address = await listener.listen({
+    port: config.port,
+    address: config.listenAddress,
+    isShared: worker !== undefined,
+  });
   closing.push(() => listener.close(0));
-  jobs.start();
+  if (isFirst) jobs.start();
   notices.start();
   approvals.pings.start();
   closing.push(jobs.stop, notices.stop, approvals.pings.stop);
 
-  if (config.metrics.listen !== undefined) {
-    const place = parseListen(config.metrics.listen);
-    if (!place) throw new AppError('metrics_listen', 500, 'metrics.listen is not address:port');
-    const metricsServer = createMetricsServer({ metrics, listen: place, logger });
-    await metricsServer.start();
-    closing.push(metricsServer.close);
-  }
-  if (config.demo) {
+  if (worker) metrics.shareWithPrimary();
+  else
+    closing.push(await serveMetrics({ metrics, listen: parseListen(config.metrics.listen ?? ''), logger }));
+  if (config.demo && isFirst) {
     // Only development loads them, and the client library that they use.
     const { chooseDemoPorts, startDemo } = await import('./demo/server.ts');
     const ports = await chooseDemoPorts({ ledger: address.port + 1, atlas: address.port + 2 });

@@ -1,9 +1,16 @@
 import type { Command } from 'commander';
 
+import { parseCount } from './input.ts';
+
 export function addStart(program: Command): void {
   program
     .command('start')
     .description('Run the server until SIGTERM or Ctrl-C.')
+    .option(
+      '--workers <n>',
+      'how many processes share the work, instead of the setting `workers`',
+      parseCount,
+    )
     .addHelpText(
       'after',
       `
@@ -14,8 +21,8 @@ Examples:
   $ gatehouse start
   $ PORT=8080 GATEHOUSE_DATA_DIR=/srv/gatehouse gatehouse start`,
     )
-    .action(async () => {
+    .action(async ({ workers }: { workers?: number }) => {
       const { runServer } = await import('../main.ts');
-      await runServer();
+      await runServer(workers === undefined ? {} : { workers });
     });
 }

@@ -60,6 +60,10 @@ export const configSchema = z.strictObject({
     text(listenAddressFault).default('127.0.0.1'),
     'The address to listen on; `0.0.0.0` or `::` for all of them. In production `0.0.0.0` unless set.',
   ),
+  workers: setting(
+    whole(1, 64).default(1),
+    'How many server processes share the work: as many as there are processor cores, where the machine is for nothing else. What is said of “a process” elsewhere (connections, memory) counts for each.',
+  ),
   dataDir: setting(
     z.string().min(1).default('./data'),
     'The folder for what this server keeps on disk: the embedded database and generated keys.',

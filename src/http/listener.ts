@@ -13,9 +13,23 @@ import { readTls, type TlsFiles, versionOf } from './tls.ts';
 
 const RENEWAL_POLL_MS = 60_000;
 
+export interface Place {
+  port: number;
+  address: string;
+  /** Other workers of the same primary listen there too. */
+  isShared?: boolean;
+}
+
+/**
+ * Where workers can share an address, each with a queue of its own that the system fills (SO_REUSEPORT). Elsewhere they
+ * share one queue (SCHED_NONE). That the primary accepts for them, node:cluster's default, is ruled out: a connection on
+ * its way to a worker that dies would hang.
+ */
+export const CAN_SHARE_ADDRESS = ['linux', 'freebsd'].includes(process.platform);
+
 export interface Listener {
   /** @throws AppError `address_in_use`, `address_not_ours`, `address_forbidden` with what to do */
-  listen: (place: { port: number; address: string }) => Promise<AddressInfo>;
+  listen: (place: Place) => Promise<AddressInfo>;
   /** Goes on serving, but every answer ends its connection: whoever asks again finds another server, or a restarted one. */
   askToLeave: () => void;
   /**
@@ -50,7 +64,9 @@ export function createListener(handler: RequestListener, tls?: TlsFiles): Listen
     listen: (place) =>
       new Promise((resolve, reject) => {
         server.once('error', (error: NodeJS.ErrnoException) => reject(refusal(error, place)));
-        server.listen(place.port, place.address, () => resolve(server.address() as AddressInfo));
+        const { port, address: host, isShared = false } = place;
+        const reusePort = isShared && CAN_SHARE_ADDRESS;
+        server.listen({ port, host, reusePort }, () => resolve(server.address() as AddressInfo));
       }),
     askToLeave,
     close: async (graceSeconds) => {
@@ -112,6 +128,13 @@ function withReadableTls<T>(make: () => T): T {
       { cause: error },
     );
   }
+}
+
+/** For a primary, whose workers would not notice that somebody else listens there. @throws as `listen` does */
+export async function requireFree(place: Place): Promise<void> {
+  const listener = createListener(() => {});
+  await listener.listen(place);
+  await listener.close(0);
 }
 
 function refusal(error: NodeJS.ErrnoException, { port, address }: { port: number; address: string }): Error {

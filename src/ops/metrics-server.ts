@@ -20,7 +20,7 @@ export function createMetricsServer({
   listen,
   logger,
 }: {
-  metrics: Metrics;
+  metrics: Pick<Metrics, 'contentType' | 'render'>;
   listen: { address: string; port: number };
   logger: Logger;
 }): MetricsServer {
@@ -63,4 +63,19 @@ export function createMetricsServer({
         server.closeAllConnections();
       }),
   };
+}
+
+/** @returns what closes the listener; nothing listens where there is no place to */
+export async function serveMetrics({
+  listen,
+  ...options
+}: {
+  metrics: Pick<Metrics, 'contentType' | 'render'>;
+  listen: { address: string; port: number } | undefined;
+  logger: Logger;
+}): Promise<() => Promise<void>> {
+  if (!listen) return async () => {};
+  const server = createMetricsServer({ ...options, listen });
+  await server.start();
+  return server.close;
 }

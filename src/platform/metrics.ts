@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Seconds. A JWT takes under a millisecond, an outage the commit timeout of the audit log. */
 const latencyBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -46,9 +46,17 @@ export interface Metrics {
   watchHashing: (read: () => HashingReading) => void;
   /** Reads the pool of database connections whenever metrics are collected. */
   watchDatabasePool: (read: () => PoolReading) => void;
+  /** Tells them to the primary process, which adds those of all workers up (`createWorkerMetrics`). */
+  shareWithPrimary: () => void;
   contentType: string;
   /** The Prometheus text format. */
   render: () => Promise<string>;
+}
+
+/** In the primary process: the metrics of all workers as one. */
+export function createWorkerMetrics(): Pick<Metrics, 'contentType' | 'render'> {
+  const registry = new AggregatorRegistry();
+  return { contentType: registry.contentType, render: () => registry.clusterMetrics() };
 }
 
 /** @param isProcessIncluded whether memory, processor time and event loop lag of the process are collected too */
@@ -109,6 +117,11 @@ export function createMetrics({ isProcessIncluded = true }: { isProcessIncluded?
     httpRequest: ({ group, status, seconds }) => httpSeconds.observe({ group, status }, seconds),
     watchHashing: (read) => registerHashing(registers, read),
     watchDatabasePool: (read) => registerDatabasePool(registers, read),
+    shareWithPrimary: () => {
+      AggregatorRegistry.setRegistries([registry]);
+      // It begins to listen for the primary's question as it is made.
+      void new AggregatorRegistry();
+    },
     contentType: registry.contentType,
     render: () => registry.metrics(),
   };

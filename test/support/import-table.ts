@@ -21,6 +21,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   endpoints: ['http', 'apis', 'clients', 'audit', 'platform'],
   ops: ['http', 'platform'],
   demo: ['http', 'platform'],
+  workers: ['platform'],
   jobs: ['accounts', 'clients', 'keys', 'audit', 'mail', 'oidc', 'platform'],
   cli: ['main.ts', 'app.ts', 'state.ts', 'subjects.ts', ...SUBJECTS, 'config', 'platform'],
 };

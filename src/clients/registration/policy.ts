@@ -88,11 +88,11 @@ function isPermitted(uri: string, entries: readonly string[]): boolean {
   const { protocol, host } = new URL(uri);
   if (destination === 'loopback' || destination === 'localhost') return entries.includes('loopback');
   if (destination === 'private_use') return entries.includes('private-use') || entries.includes(protocol);
-  return entries.some((entry) => isHostOf(host, entry));
+  return entries.some((entry) => entry === '*' || isHostOf(host, entry));
 }
 
-/** Whether the host (with its port, where it is not the usual one) is what the entry names. */
+/** Whether the host (with its port, where it is not the usual one) is what the entry names; `*`: any, at that port. */
 export function isHostOf(host: string, entry: string): boolean {
-  if (entry === '*') return !host.includes(':');
+  if (entry === '*') return !/:\d+$/.test(host);
   return entry.startsWith('*.') ? host.endsWith(entry.slice(1)) : host === entry;
 }

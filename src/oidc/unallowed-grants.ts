@@ -1,9 +1,12 @@
 import { errors, Provider } from 'oidc-provider';
 
-import { CIBA_GRANT } from '../clients/client.ts';
+import { CIBA_GRANT, DEVICE_CODE_GRANT } from '../clients/client.ts';
 
-/** Endpoints that begin one: so OpenID CIBA Core 1.0 §13 has it as well. */
-const STARTED_AT: Readonly<Record<string, string>> = { backchannel_authentication: CIBA_GRANT };
+/** Endpoints that begin one: so RFC 8628 §3.2 and OpenID CIBA Core 1.0 §13 have it as well. */
+const STARTED_AT: Readonly<Record<string, string>> = {
+  backchannel_authentication: CIBA_GRANT,
+  device_authorization: DEVICE_CODE_GRANT,
+};
 
 /**
  * A grant type that the client may not use is refused as `unauthorized_client` (RFC 6749 §5.2); the library calls it an

@@ -214,8 +214,6 @@ describe('grant types', () => {
     'implicit',
     'urn:ietf:params:oauth:grant-type:jwt-bearer',
     'urn:ietf:params:oauth:grant-type:saml2-bearer',
-    'urn:ietf:params:oauth:grant-type:device_code',
-    'urn:openid:params:grant-type:ciba',
     'AUTHORIZATION_CODE',
     'constructor',
     'x'.repeat(5000),
@@ -231,9 +229,14 @@ describe('grant types', () => {
     await expectRefused(response, 400, 'unsupported_grant_type');
   });
 
-  it('is refused to a client that was not given it', async () => {
-    const response = await tokenRequest(server, application, { grant_type: 'client_credentials' });
-    await expectRefused(response, 400, 'invalid_request');
+  it.each([
+    'client_credentials',
+    'urn:ietf:params:oauth:grant-type:device_code',
+    'urn:ietf:params:oauth:grant-type:token-exchange',
+    'urn:openid:params:grant-type:ciba',
+  ])('%s is refused to a client that was not given it', async (grantType) => {
+    const response = await tokenRequest(server, application, { grant_type: grantType });
+    await expectRefused(response, 400, 'unauthorized_client');
   });
 
   it('is refused to a machine that asks in the name of a person', async () => {
@@ -243,7 +246,7 @@ describe('grant types', () => {
     );
     const machine = { clientId: client.clientId, secret, redirectUri: application.redirectUri };
     const { code, verifier } = await newCode();
-    await expectRefused(await redeem(server, machine, { code, verifier }), 400, 'invalid_request');
+    await expectRefused(await redeem(server, machine, { code, verifier }), 400, 'unauthorized_client');
     const scoped = await tokenRequest(server, machine, { grant_type: 'client_credentials', scope: 'openid' });
     await expectRefused(scoped, 400, 'invalid_scope');
   });

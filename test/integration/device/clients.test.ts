@@ -4,9 +4,10 @@ import * as oauth from 'oauth4webapi';
 import * as oidc from 'openid-client';
 
 import { DEVICE_CODE_GRANT } from '../../../src/clients/client.ts';
-import { registerApi, registerRole, registerVisitor } from '../../support/apis.ts';
+import { refusalOf, registerApi, registerRole, registerVisitor, tokensOf } from '../../support/apis.ts';
 import { registerPerson } from '../../support/application.ts';
-import { approve, registerDevice } from '../../support/devices.ts';
+import { approve, pollDevice, registerDevice, startDevice } from '../../support/devices.ts';
+import { proofKey, proven } from '../../support/dpop.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson } from '../../support/person.ts';
 
@@ -76,4 +77,21 @@ it('oauth4webapi is told to wait, then to wait longer, then gets a token for an 
   const { html } = await approve(visitor.person, server, started.user_code, visitor.credentials);
   expect(html).toContain('Your device is connected');
   expect(await poll()).toMatchObject({ scope: 'read', token_type: 'bearer' });
+});
+
+it('a device with a key gets tokens that are bound to it (RFC 9449)', async () => {
+  const device = await registerDevice(server, { dpopBoundAccessTokens: true });
+  const started = await startDevice(server, device);
+  await approve(createPerson(server.issuer), server, started.user_code, credentials);
+  expect(await refusalOf(await pollDevice(server, device, started.device_code))).toEqual([
+    400,
+    'invalid_grant',
+  ]);
+  const bound = await pollDevice(
+    server,
+    device,
+    started.device_code,
+    await proven(server.issuer, await proofKey()),
+  );
+  expect(await tokensOf(bound)).toMatchObject({ token_type: 'DPoP' });
 });

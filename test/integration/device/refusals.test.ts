@@ -121,10 +121,10 @@ describe('a device', () => {
   it('needs a client that was registered for it', async () => {
     const wiki = await registerApplication(server);
     const refused = await requestDeviceCode(server, wiki);
-    expect((await refusalOf(refused))[0]).toBe(400);
+    expect(await refusalOf(refused)).toEqual([400, 'unauthorized_client']);
     expect(await recordOf(refused)).toEqual([['device.refused', expect.stringContaining('not allowed')]]);
     const { started } = await approved();
-    expect((await poll(started, wiki)).status).toBe(400);
+    expect(await refusalOf(await poll(started, wiki))).toEqual([400, 'unauthorized_client']);
     const stranger = { ...tv, clientId: 'nobody' };
     expect(await refusalOf(await requestDeviceCode(server, stranger))).toEqual([401, 'invalid_client']);
   });
@@ -226,6 +226,24 @@ describe('a person', () => {
     expect((await enterCode(person, server, started.user_code)).html).toContain(
       'That code was already used.',
     );
+  });
+
+  it('who lacks the role that the app requires ends it too', async () => {
+    const closed = await registerDevice(server, { requireRole: 'projectionist' });
+    const started = await startDevice(server, closed);
+    const person = createPerson(server.issuer);
+    const page = await approve(person, server, started.user_code, credentials);
+    expect(page.html).toContain('You cannot open Living-room TV yet');
+    expect((await person.submit(page, {}, '/access')).html).toContain('The device was not connected');
+    expect(await refusalOf(await poll(started, closed))).toEqual([400, 'access_denied']);
+  });
+
+  it('needs the second factor that the app requires', async () => {
+    const strict = await registerDevice(server, { requireMfa: true });
+    const started = await startDevice(server, strict);
+    const page = await approve(createPerson(server.issuer), server, started.user_code, credentials);
+    expect(page.html).toContain('Set up an authenticator app');
+    expect(await refusalOf(await poll(started, strict))).toEqual([400, 'authorization_pending']);
   });
 
   it('who does not consent ends it too', async () => {

@@ -6,6 +6,7 @@ import * as openid from 'openid-client';
 import { authorize, basicOf, registerPerson, tokenRequest, type Tokens } from '../../support/application.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson, type Person, type Visited } from '../../support/person.ts';
+import { recordedOf } from '../../support/recorded.ts';
 import {
   generateKey,
   registerRelyingParty,
@@ -24,7 +25,7 @@ let person: Person;
 let credentials: Awaited<ReturnType<typeof registerPerson>>;
 
 beforeAll(async () => {
-  server = await startGatehouse();
+  server = await startGatehouse({ env: { GATEHOUSE_AUDIT_RECORD_INTROSPECTION: 'true' } });
   signing = await generateKey('ES256');
   rsa = await generateKey('RSA-OAEP-256', { use: 'enc' });
   ec = await generateKey('ECDH-ES+A256KW', { use: 'enc' });
@@ -58,7 +59,7 @@ describe('a signed request', () => {
       requestObjectSigningAlg: 'ES256',
       requireSignedRequestObject: true,
     });
-    const { parameters, checks } = await requestOf(party);
+    const { parameters, checks } = await requestOf(party, { claims: '{"id_token":{"name":null}}' });
     const url = await openid.buildAuthorizationUrlWithJAR(party.config, parameters, {
       key: signing.privateKey,
       kid: signing.jwk.kid,
@@ -69,7 +70,7 @@ describe('a signed request', () => {
     const start = isPushed ? await openid.buildAuthorizationUrlWithPAR(party.config, url.searchParams) : url;
     const tokens = await finish(party, start, checks);
     expect(tokens.scope).toBe('openid email');
-    expect(tokens.claims()?.sub).toBe(credentials.account.sub);
+    expect(tokens.claims()).toMatchObject({ sub: credentials.account.sub, name: 'Ada' });
   });
 
   it.each([
@@ -232,6 +233,10 @@ describe('introspection as a JWT', () => {
         algorithms: ['ES256'],
         typ: 'token-introspection+jwt',
       });
+      const { active } = payload['token_introspection'] as { active: boolean };
+      expect(await recordedOf(server, answer)).toMatchObject([
+        { type: 'token.introspected', payload: { active } },
+      ]);
       return payload['token_introspection'];
     };
     expect(await told(token)).toMatchObject({ active: true, client_id: party.application.clientId });

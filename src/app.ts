@@ -8,7 +8,6 @@ import { createAccountDoor } from './account/routes.ts';
 import { createAuthenticationService } from './accounts/authentication.ts';
 import { createFirstAdministrator } from './accounts/first-administrator.ts';
 import { createHashingPool } from './accounts/hashing/pool.ts';
-import { createSignInThrottle } from './accounts/sign-in-throttle.ts';
 import { runInUnitOfWork } from './audit/unit-of-work.ts';
 import { certificateSettings, tlsFiles } from './config/certificates.ts';
 import { parseListen } from './config/formats.ts';
@@ -33,19 +32,18 @@ import { createSubjectIdentifiers } from './oidc/subject-identifiers.ts';
 import type { OidcStore } from './oidc/store/port.ts';
 import { createPostgresStore } from './oidc/store/postgres-store.ts';
 import { createRedisStore } from './oidc/store/redis-store.ts';
-import { createUserCodeThrottle } from './oidc/user-code-throttle.ts';
 import { createHealth } from './ops/health.ts';
 import { serveMetrics } from './ops/metrics-server.ts';
 import { createRequestMetrics } from './ops/request-metrics.ts';
 import { createMetrics, timedAs } from './platform/metrics.ts';
-import { createRateLimiter } from './platform/rate-limit.ts';
 import { ADMINISTRATOR_ROLE } from './rbac/role.ts';
 import { grantRoleInTransaction } from './rbac/service.ts';
 import { createLogoutNotices } from './sign-out/delivery.ts';
 import { openState, type State, type StateOptions } from './state.ts';
 import type { Assignment, DemoApplication } from './workers/messages.ts';
 import { shareOfHashing } from './workers/share.ts';
-import { createSubjects, growingDelay, passwordSettings, type Subjects } from './subjects.ts';
+import { createSubjects, passwordSettings, type Subjects } from './subjects.ts';
+import { createThrottles } from './throttles.ts';
 
 /** A key that leaked must leave the caches of others soon. */
 const PUBLISHED_MAX_AGE_SECONDS = 300;
@@ -180,7 +178,7 @@ async function serve(
 
   const assets = loadAssets({ pathPrefix: issuerPath });
   const renderer = createRenderer({ branding: config.branding, assetBase: assets.base });
-  const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
+  const throttles = createThrottles({ config, state });
   const pages = createProviderPages({
     renderer,
     interactionTtlSeconds: config.ttl.interactionSeconds,
@@ -220,21 +218,7 @@ async function serve(
     onSignOut: notices.kick,
     outgoing,
     pages,
-    userCodeThrottle: createUserCodeThrottle({
-      sealer,
-      limiters: {
-        session: createRateLimiter({
-          ...limits,
-          name: 'user-code-session',
-          freeAttempts: config.throttle.userCodeFreeFailures,
-        }),
-        address: createRateLimiter({
-          ...limits,
-          name: 'user-code-address',
-          freeAttempts: config.throttle.userCodeAddressFreeFailures,
-        }),
-      },
-    }),
+    userCodeThrottle: throttles.userCode,
     devicePages: createDevicePages({
       renderer,
       lifetimeSeconds: config.ttl.deviceCodeSeconds,
@@ -254,27 +238,7 @@ async function serve(
     db,
     hasher,
     parameters: passwordSettings(config).parameters,
-    throttle: createSignInThrottle({
-      sealer,
-      clock,
-      limiters: {
-        account: createRateLimiter({
-          ...limits,
-          name: 'account',
-          freeAttempts: config.throttle.accountFreeFailures,
-        }),
-        device: createRateLimiter({
-          ...limits,
-          name: 'device',
-          freeAttempts: config.throttle.deviceFreeFailures,
-        }),
-        address: createRateLimiter({
-          ...limits,
-          name: 'address',
-          freeAttempts: config.throttle.addressFreeFailures,
-        }),
-      },
-    }),
+    throttle: throttles.signIn,
     onError: (error) => logger.warn({ err: error }, 'a password could not be rehashed'),
   });
 
@@ -312,11 +276,7 @@ async function serve(
       issuer,
       registration: subjects.registration,
       isRegistrationEnabled: config.registration.enabled,
-      registrationLimiter: createRateLimiter({
-        ...limits,
-        name: 'registration',
-        freeAttempts: config.registration.addressFreeAttempts,
-      }),
+      registrationLimiter: throttles.registration,
       findApi: apis.find,
     }),
     doors: [

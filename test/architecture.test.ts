@@ -5,7 +5,7 @@ import path from 'node:path';
 import { MAY_IMPORT } from './support/import-table.ts';
 
 /** The composition root, in app.ts and the parts it is told in, and the process entry. They may import everything. */
-const AT_THE_ROOT = ['app.ts', 'demo-clients.ts', 'main.ts', 'state.ts', 'subjects.ts'];
+const AT_THE_ROOT = ['app.ts', 'demo-clients.ts', 'main.ts', 'state.ts', 'subjects.ts', 'throttles.ts'];
 
 /** Packages that only some places know; everything else is free to choose its own. */
 const PACKAGES_KEPT_TO: readonly { name: RegExp; places: readonly string[] }[] = [

@@ -32,7 +32,7 @@ export interface FastPathDependencies extends FastIntrospection, FastClientCrede
   exposedByToken: string;
   /** Told of each request that took a short way. */
   onTaken?: ((path: FastPath) => void) | undefined;
-  onGrant?: ((grantType: string, outcome: 'success' | 'failure') => void) | undefined;
+  onGrant?: ((grantType: string, outcome: 'success' | 'failure', clientId?: string) => void) | undefined;
 }
 
 export type FastPath = 'introspection' | 'client_credentials';
@@ -82,7 +82,7 @@ export function createFastPaths(dependencies: FastPathDependencies): FastPaths {
     dependencies.onTaken?.('client_credentials');
     const exposed = dependencies.exposedByToken;
     unit.record(token.record);
-    dependencies.onGrant?.('client_credentials', 'success');
+    dependencies.onGrant?.('client_credentials', 'success', token.record.clientId);
     try {
       await unit.commit();
     } catch (error) {

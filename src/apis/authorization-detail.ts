@@ -63,9 +63,9 @@ function faultOfLocations({ api }: AuthorizationType, locations: unknown): strin
   if (locations === undefined) return undefined;
   if (!isTextList(locations, MAX_LOCATION)) return 'locations is not a list of addresses';
   const below = api.endsWith('/') ? api : `${api}/`;
+  // In its normal form: what leads upwards again, in whatever writing, is not below.
   const isThere = (location: string): boolean =>
-    location === api ||
-    (location.startsWith(below) && !location.slice(below.length).split(/[/?#]/).includes('..'));
+    location === api || (location.startsWith(below) && URL.parse(location)?.href === location);
   return locations.every(isThere) ? undefined : 'locations names another place than the API of the type';
 }
 

@@ -131,10 +131,11 @@ export function createCiba(dependencies: CibaDependencies): Ciba {
   const applyDecision = async (
     provider: Provider,
     id: string,
-    request: BackchannelRequest | undefined,
+    read: () => Promise<BackchannelRequest | undefined>,
   ): Promise<BackchannelRequest | undefined> => {
+    const request = await read();
     const clientId = Provider.ctx?.oidc.client?.clientId;
-    if (request && (request.clientId !== clientId || request.grantId || request.error)) return request;
+    if (request && (request.clientId !== clientId || request.grantId !== undefined)) return request;
     const put = await orTemporarilyUnavailable(() => approvals.findByDigest(digest(MODEL, id)));
     if (!put || put.clientId !== clientId) return undefined;
     if (!put.decision && put.expiresAt <= clock.now()) {
@@ -147,9 +148,10 @@ export function createCiba(dependencies: CibaDependencies): Ciba {
     if (put.decision?.kind === 'denied') {
       return Object.assign(request, { error: 'access_denied', errorDescription: 'the person declined' });
     }
-    if (put.decision?.kind === 'approved')
-      await approve(provider, request, put.asked, put.decision.authority);
-    return request;
+    if (put.decision?.kind !== 'approved') return request;
+    await approve(provider, request, put.asked, put.decision.authority);
+    // Read once more: whoever spends it, or comes too late, has to know the grant.
+    return read();
   };
 
   /** Repeated by every question until the tokens were fetched, to the same effect. */
@@ -220,8 +222,8 @@ export function createCiba(dependencies: CibaDependencies): Ciba {
       };
       const { find } = model;
       model.find = async function findDecided(this: typeof model, id, options) {
-        const request = await find.call(this, id, options);
-        return Provider.ctx?.oidc.route === 'token' ? applyDecision(provider, id, request) : request;
+        const read = (): Promise<BackchannelRequest | undefined> => find.call(this, id, options);
+        return Provider.ctx?.oidc.route === 'token' ? applyDecision(provider, id, read) : read();
       };
       limitPolling(provider, MODEL, dependencies);
 

@@ -1,6 +1,7 @@
 /**
  * The guides as programs: their commands and files, taken out of the Markdown and run as a reader would run them, in an
- * empty folder. Two things are put in the place of what is printed: the issuer of the test's server, and a free port.
+ * empty folder. The issuer of the test's server and free ports are put in the place of
+ * what is printed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,6 +15,8 @@ import { freePort } from './ports.ts';
 const ROOT = path.join(import.meta.dirname, '..', '..');
 const PRINTED_ISSUER = 'http://localhost:3000';
 const PRINTED_PORT = '8080';
+/** Where a guide's second program listens. */
+const PRINTED_NEXT_PORT = '8081';
 const READY_WITHIN_MS = 20_000;
 
 export interface Block {
@@ -34,8 +37,13 @@ export interface Program {
 export interface Guide {
   /** Runs the block of commands marked `later` that holds this text. @returns what it printed */
   runLater: (text: string) => Promise<string>;
-  /** Starts a program with a command that the guide prints. @throws where it prints no such command */
-  start: (command: string) => Program;
+  /**
+   * Starts a program with a command that the guide prints.
+   *
+   * @param words for those that it prints in capitals, in order
+   * @throws where it prints no such command
+   */
+  start: (command: string, words?: readonly string[]) => Program;
   /** The text of the block with that attribute. @throws where there is none */
   text: (attribute: string, value: string) => string;
 }
@@ -43,6 +51,10 @@ export interface Guide {
 export interface Guides {
   /** Where their applications are served, one at a time. */
   here: string;
+  /** Where an API is served beside one. */
+  next: string;
+  /** Where their files are. */
+  folder: string;
   /** Writes the guide's files and runs its commands, but for programs and `later` ones. */
   follow: (name: string) => Promise<Guide>;
   stopPrograms: () => Promise<void>;
@@ -76,9 +88,12 @@ export async function readGuide(name: string): Promise<Block[]> {
 /** A folder in which the guides are followed, one after the other, beginning with the first. */
 export async function openGuides(server: TestServer): Promise<Guides> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'gh-guides-'));
-  const port = await freePort();
+  const port = await freePort(2);
   const real = (text: string): string =>
-    text.replaceAll(PRINTED_ISSUER, server.issuer).replaceAll(PRINTED_PORT, String(port));
+    text
+      .replaceAll(PRINTED_ISSUER, server.issuer)
+      .replaceAll(PRINTED_PORT, String(port))
+      .replaceAll(PRINTED_NEXT_PORT, String(port + 1));
   const command = path.join(folder, 'bin', 'gatehouse');
   await mkdir(path.dirname(command));
   await writeFile(
@@ -110,6 +125,8 @@ export async function openGuides(server: TestServer): Promise<Guides> {
 
   return {
     here: `http://localhost:${port}`,
+    next: `http://localhost:${port + 1}`,
+    folder,
     follow: async (name) => {
       const blocks = await readGuide(name);
       for (const { attributes, text } of blocks)
@@ -126,10 +143,17 @@ export async function openGuides(server: TestServer): Promise<Guides> {
           if (!later) throw new Error(`the guide ${name} has no later block with ${text}`);
           return run(later.text);
         },
-        start: (line) => {
+        start: (line, words = []) => {
           if (!commands.some((block) => isProgram(block) && block.text.trim() === line))
             throw new Error(`the guide ${name} has no block ${line}`);
-          return start(process.execPath, line.split(' ').slice(1));
+          const given = [...words];
+          return start(
+            process.execPath,
+            line
+              .split(' ')
+              .slice(1)
+              .map((word) => (/^[A-Z_]+$/.test(word) ? (given.shift() ?? word) : word)),
+          );
         },
         text: (attribute, value) => {
           const block = blocks.find(({ attributes }) => attributes[attribute] === value);

@@ -48,6 +48,7 @@ export interface Renderer {
   deviceConfirm: (props: DeviceConfirmProps) => string;
   deviceDone: (props: DeviceDoneProps) => string;
   deviceDeclined: () => string;
+  deviceStartAgain: (props: device.DeviceStartAgainProps) => string;
   logout: (props: LogoutProps) => string;
   signedOut: (props: SignedOutProps) => string;
   error: (props: ErrorProps) => string;
@@ -76,6 +77,7 @@ export function createRenderer(options: PageOptions): Renderer {
     deviceConfirm: (props) => device.renderDeviceConfirm(page, props),
     deviceDone: (props) => device.renderDeviceDone(page, props),
     deviceDeclined: () => device.renderDeviceDeclined(page),
+    deviceStartAgain: (props) => device.renderDeviceStartAgain(page, props),
     logout: (props) => renderLogout(page, props),
     signedOut: (props) => renderSignedOut(page, props),
     error: (props) => errors.renderError(page, props),

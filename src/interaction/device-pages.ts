@@ -1,5 +1,6 @@
 /** The pages of a person who connects a device (RFC 8628 §3.3). Words only; what happened was decided in oidc/. */
 import { sendPage } from '../http/page.ts';
+import { requestIdOf } from '../http/request-id.ts';
 import type { Renderer } from '../http/render.ts';
 import type { DevicePages, EntryProblem } from '../oidc/device-entry.ts';
 import { hostOf } from './unverified.ts';
@@ -60,6 +61,10 @@ export function createDevicePages({
     },
     done: (ctx, { clientName }) => sendPage(ctx, renderer.deviceDone({ clientName })),
     declined: (ctx) => sendPage(ctx, renderer.deviceDeclined()),
+    startAgain: (ctx, { action }) => {
+      const requestId = requestIdOf(ctx);
+      sendPage(ctx, renderer.deviceStartAgain({ action, requestId }), STATUS.stale);
+    },
   };
 }
 

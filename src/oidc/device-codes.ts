@@ -64,7 +64,8 @@ export function createDeviceCodeSaving({ store, fingerprint }: DeviceCodeDepende
       outcome: 'success',
       ...subjectOf(payload),
       payload: {
-        scope: textOf((payload['params'] as { scope?: unknown } | undefined)?.scope),
+        // As the device asked for it, which may be anything; what it gets is recorded with the approval.
+        scope: textOf((payload['params'] as { scope?: unknown } | undefined)?.scope).slice(0, 1000),
         issued: [
           {
             kind: 'device_code',

@@ -42,6 +42,8 @@ export interface DevicePages {
   ) => void;
   done: (ctx: KoaContextWithOIDC, client: { clientName: string }) => void;
   declined: (ctx: KoaContextWithOIDC) => void;
+  /** The browser sent no session along that we know: the form is of a page that was never opened, or long ago. */
+  startAgain: (ctx: KoaContextWithOIDC, form: Pick<EntryForm, 'action'>) => void;
   /** What is none of the person's doing. */
   renderError: NonNullable<Configuration['renderError']>;
 }
@@ -111,6 +113,11 @@ export function createDeviceEntry(dependencies: DeviceEntryDependencies): Device
         if (!error) return pages.enter(ctx, formOf(ctx));
         if (error.name === 'AbortedError') return pages.declined(ctx);
         const problem = problemOf(error, ctx.oidc.route);
+        if (isWithoutSession(ctx)) {
+          // The library would save a session that never was, and fail: its form would lead nowhere.
+          (ctx.oidc.session as { touched?: boolean }).touched = false;
+          if (problem) return pages.startAgain(ctx, formOf(ctx));
+        }
         if (!problem) return pages.renderError(ctx, out ?? { error: 'server_error' }, error);
         if (Object.hasOwn(PROBLEMS, error.name)) recordProblem(ctx, problem.kind, error);
         return pages.enter(ctx, { ...formOf(ctx), problem });
@@ -196,6 +203,10 @@ function recordProblem(ctx: KoaContextWithOIDC, kind: EntryProblem['kind'], erro
     ...(code?.clientId === undefined ? {} : { clientId: code.clientId }),
     payload: { error: `user_code_${kind}`, reason: error.message.slice(0, 300) },
   });
+}
+
+function isWithoutSession({ oidc }: KoaContextWithOIDC): boolean {
+  return typeof (oidc.session as { exp?: unknown } | undefined)?.exp !== 'number';
 }
 
 /** As the device shows it; undefined for what is no code. */

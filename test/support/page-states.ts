@@ -241,6 +241,7 @@ export const pageStates: readonly PageState[] = [
     html: (r) => r.deviceConfirm({ ...form, clientName: longName, userCode, items: [] }),
   },
   { name: 'device-done', html: (r) => r.deviceDone({ clientName: 'Living-room TV' }) },
+  { name: 'device-start-again', html: (r) => r.deviceStartAgain({ action: '/auth/device', requestId }) },
   { name: 'device-declined', html: (r) => r.deviceDeclined() },
   { name: 'logout', html: (r) => r.logout({ ...inLedger, accountEmail: 'ada@example.test' }) },
   { name: 'logout-alone', html: (r) => r.logout(form) },

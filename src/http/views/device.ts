@@ -1,4 +1,5 @@
 import type { ConsentItem } from './access.ts';
+import { renderError } from './errors.ts';
 import type { FormTarget, Message, Throttled } from './form.ts';
 import type { RenderPage } from './page.ts';
 import { tooManyTries, waitInWords } from './wording.ts';
@@ -29,6 +30,12 @@ export interface DeviceDoneProps {
   clientName: string;
 }
 
+export interface DeviceStartAgainProps {
+  /** The page that asks for the code. */
+  action: string;
+  requestId?: string | undefined;
+}
+
 export function renderDeviceEnter(renderPage: RenderPage, props: DeviceEnterProps): string {
   const { problem, userCode } = props;
   return renderPage(
@@ -52,6 +59,20 @@ export function renderDeviceDone(renderPage: RenderPage, props: DeviceDoneProps)
 
 export function renderDeviceDeclined(renderPage: RenderPage): string {
   return renderPage('device/declined', { title: 'The device was not connected' });
+}
+
+export function renderDeviceStartAgain(
+  renderPage: RenderPage,
+  { action, requestId }: DeviceStartAgainProps,
+): string {
+  return renderError(renderPage, {
+    title: 'Enter the code once more',
+    lead: 'The page was open for too long, or your browser did not keep our cookie.',
+    advice:
+      'Nothing happened, and your code may still be good. If this page comes again, allow cookies for this site in your browser’s settings, or leave private browsing.',
+    action: { href: action, label: 'Enter the code' },
+    requestId,
+  });
 }
 
 const CHECK_FIRST: Message = {

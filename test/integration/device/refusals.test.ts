@@ -134,6 +134,13 @@ describe('a device', () => {
     expect(await refusalOf(await requestDeviceCode(server, modest))).toEqual([400, 'invalid_scope']);
   });
 
+  it('gets a code whatever else it asks for', async () => {
+    const scope = `openid ${'x'.repeat(10_000)}`;
+    expect((await requestDeviceCode(server, tv, { scope, device_code: 'x', user_code: 'x' })).status).toBe(
+      200,
+    );
+  });
+
   it('has to authenticate where it can', async () => {
     const box = await registerDevice(server, { authMethod: 'client_secret_basic' });
     const answer = await requestDeviceCode(server, { ...box, secret: 'wrong' });
@@ -296,6 +303,29 @@ describe('a person', () => {
       expect((await recordOf(answer))[0]).toEqual(['device.refused', expect.any(String)]);
     }
     expect(await refusalOf(await poll(started))).toEqual([400, 'authorization_pending']);
+  });
+});
+
+describe('a browser without our cookie', () => {
+  it.each([
+    ['a form', 'application/x-www-form-urlencoded', 'user_code=BCDF-BCDF&confirm=yes'],
+    ['something else', 'application/json', '{}'],
+  ])('that sends %s is led to the page that sets it', async (_name, type, body) => {
+    const answer = await fetch(`${server.issuer}/device`, {
+      method: 'POST',
+      headers: { 'content-type': type },
+      body,
+    });
+    expect([answer.status, await answer.text()]).toEqual([
+      400,
+      expect.stringContaining(`href="${server.issuer}/device"`),
+    ]);
+    expect((await recordOf(answer))[0]).toEqual(['device.refused', expect.any(String)]);
+  });
+
+  it('that comes back from nowhere is told as much', async () => {
+    const answer = await fetch(`${server.issuer}/device/somewhere`);
+    expect([answer.status, await answer.text()]).toEqual([400, expect.stringContaining('once more')]);
   });
 });
 

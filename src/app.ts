@@ -276,7 +276,7 @@ async function serve(
       issuer,
       registration: subjects.registration,
       isRegistrationEnabled: config.registration.enabled,
-      registrationLimiter: throttles.registration,
+      attemptRegistration: throttles.registration,
       findApi: apis.find,
     }),
     doors: [

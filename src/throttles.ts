@@ -1,15 +1,16 @@
 /** What slows guessing down, each by name, browser or network: how often one may try is the operator's. */
-import { createSignInThrottle } from './accounts/sign-in-throttle.ts';
+import { createSignInThrottle, networkOf } from './accounts/sign-in-throttle.ts';
 import type { Config } from './config/schema.ts';
 import { createUserCodeThrottle } from './oidc/user-code-throttle.ts';
-import { createRateLimiter, type RateLimiter } from './platform/rate-limit.ts';
+import { type Attempt, createRateLimiter, type RateLimiter } from './platform/rate-limit.ts';
 import type { State } from './state.ts';
 import { growingDelay } from './subjects.ts';
 
 export interface Throttles {
   signIn: ReturnType<typeof createSignInThrottle>;
   userCode: ReturnType<typeof createUserCodeThrottle>;
-  registration: RateLimiter;
+  /** By the network of an address. */
+  registration: (address: string) => Promise<Attempt>;
 }
 
 export function createThrottles({
@@ -23,6 +24,7 @@ export function createThrottles({
   const limiter = (name: string, freeAttempts: number): RateLimiter =>
     createRateLimiter({ redis, db, keyPrefix, ...growingDelay(config), name, freeAttempts });
   const { throttle } = config;
+  const registration = limiter('registration', config.registration.addressFreeAttempts);
   return {
     signIn: createSignInThrottle({
       sealer,
@@ -40,6 +42,6 @@ export function createThrottles({
         address: limiter('user-code-address', throttle.userCodeAddressFreeFailures),
       },
     }),
-    registration: limiter('registration', config.registration.addressFreeAttempts),
+    registration: (address) => registration.attempt(networkOf(address)),
   };
 }

@@ -6,7 +6,7 @@ import type { Middleware } from 'koa';
 
 import type { Api } from '../apis/api.ts';
 import type { RegistrationService } from '../clients/registration/service.ts';
-import type { RateLimiter } from '../platform/rate-limit.ts';
+import type { Attempt } from '../platform/rate-limit.ts';
 import { createRegistrationEndpoint, REGISTRATION_PATH } from './registration.ts';
 import { createResourceMetadataEndpoint } from './resource-metadata.ts';
 
@@ -14,7 +14,7 @@ export interface EndpointsOptions {
   issuer: string;
   registration: RegistrationService;
   isRegistrationEnabled: boolean;
-  registrationLimiter: RateLimiter;
+  attemptRegistration: (address: string) => Promise<Attempt>;
   findApi: (identifier: string) => Promise<Api | undefined>;
 }
 
@@ -23,12 +23,12 @@ export function createEndpoints({
   issuer,
   registration,
   isRegistrationEnabled,
-  registrationLimiter,
+  attemptRegistration,
   findApi,
 }: EndpointsOptions): Middleware[] {
   return [
     ...(isRegistrationEnabled
-      ? [createRegistrationEndpoint({ issuer, registration, limiter: registrationLimiter })]
+      ? [createRegistrationEndpoint({ issuer, registration, attempt: attemptRegistration })]
       : []),
     createResourceMetadataEndpoint({ issuer, findApi }),
   ];

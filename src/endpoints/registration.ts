@@ -9,15 +9,15 @@ import { currentUnitOfWork } from '../audit/unit-of-work.ts';
 import { presentMetadata } from '../clients/registration/metadata.ts';
 import type { RegistrationService, Registered } from '../clients/registration/service.ts';
 import { AppError } from '../platform/errors.ts';
-import type { RateLimiter } from '../platform/rate-limit.ts';
+import type { Attempt } from '../platform/rate-limit.ts';
 import { currentRequest } from '../platform/request-context.ts';
 import { readJson } from './json-body.ts';
 
 export interface RegistrationEndpoint {
   issuer: string;
   registration: RegistrationService;
-  /** By address: whoever registers without a token, and whatever is refused. */
-  limiter: RateLimiter;
+  /** Counts by address whoever registers without a token, and whatever is refused. */
+  attempt: (address: string) => Promise<Attempt>;
 }
 
 export const REGISTRATION_PATH = '/oauth/register';
@@ -58,9 +58,9 @@ async function answer(
 
 async function register(
   ctx: Context,
-  { registration, limiter, issuer }: RegistrationEndpoint,
+  { registration, attempt: attemptFrom, issuer }: RegistrationEndpoint,
 ): Promise<void> {
-  const attempt = await limiter.attempt(currentRequest()?.ip ?? 'unknown');
+  const attempt = await attemptFrom(currentRequest()?.ip ?? 'unknown');
   if (attempt.kind === 'throttled') {
     currentUnitOfWork()?.record({
       type: 'client.registration_throttled',

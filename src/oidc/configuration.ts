@@ -5,6 +5,7 @@
 import { type Adapter, type Configuration, errors, type Grant, type KoaContextWithOIDC } from 'oidc-provider';
 
 import { MAX_ACCESS_TOKEN_SECONDS } from '../apis/api.ts';
+import { DPOP_SIGNING_ALGS } from '../apis/metadata.ts';
 import { AUTH_METHODS, type Client } from '../clients/client.ts';
 import { GATEHOUSE_METADATA } from '../clients/metadata.ts';
 import type { SigningAlg } from '../keys/signing-key.ts';
@@ -79,7 +80,7 @@ export interface ConfigurationInput {
 
 const CLIENT_ASSERTION_ALGS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
 
-export const DPOP_ALGS = ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'] as const;
+export const DPOP_ALGS = DPOP_SIGNING_ALGS;
 
 const MAX_ASSERTION_SECONDS = 86_400;
 

@@ -80,6 +80,7 @@ it('signs people in to a client that only its document describes, and says that 
   const discovered = await (await fetch(`${server.issuer}/.well-known/openid-configuration`)).json();
   expect(discovered).toMatchObject({ client_id_metadata_document_supported: true });
   expect(discovered).not.toHaveProperty('registration_endpoint');
+  expect((await fetch(`${server.issuer}/oauth/register`, { method: 'POST' })).status).toBe(404);
   expect((await recorded(server, 'client.document_read')).at(-1)?.client_id).toBe(clientId);
   expect((await recorded(server, 'consent.granted')).at(-1)?.client_id).toBe(clientId);
   expect(await server.subjects.clients.list()).toEqual([]);

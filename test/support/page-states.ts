@@ -215,6 +215,18 @@ export const pageStates: readonly PageState[] = [
     html: (r) => r.consent({ ...consent, items: [{ ...payment, rows: hostileRows }] }),
   },
   {
+    name: 'consent-unverified',
+    html: (r) =>
+      r.consent({
+        ...consent,
+        message: {
+          tone: 'notice',
+          title: 'Nobody here has checked this app.',
+          text: 'It chose its name by itself. Your answer goes to app.example. Allow it only if you know both addresses.',
+        },
+      }),
+  },
+  {
     name: 'consent-short',
     html: (r) => r.consent({ ...consent, clientHost: undefined, items: items.slice(0, 1) }),
   },

@@ -30,8 +30,8 @@ const REFUSED_FOR_MS = 10_000;
 const UNREACHABLE_FOR_MS = 5_000;
 /** While its host is away a client goes on being what it was, for a day. */
 const STALE_FOR_MS = 86_400_000;
-const FETCHES_PER_HOST = 30;
-const FETCHES_PER_ADDRESS = 30;
+const FETCHES_PER_HOST = 60;
+const FETCHES_PER_ADDRESS = 60;
 
 export interface ClientDocuments {
   /**

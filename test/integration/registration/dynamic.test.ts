@@ -9,6 +9,7 @@ import {
   OPERATOR,
   redeem,
   registerPerson,
+  tokenRequest,
 } from '../../support/application.ts';
 import { tokensOf } from '../../support/apis.ts';
 import { createShiftedClock } from '../../support/clock.ts';
@@ -358,6 +359,18 @@ describe('looking after the registration', () => {
     ]);
   });
 
+  it('makes one change of ten that present the same token at once', async () => {
+    const { clientId, access, uri } = await registered();
+    const body = { ...METADATA, client_id: clientId };
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => send(uri, { method: 'PUT', token: access, body })),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([
+      200,
+      ...Array.from({ length: 9 }, () => 401),
+    ]);
+  });
+
   it('gives a secret to a client that changes to one', async () => {
     const { clientId, access, uri } = await registered({
       ...METADATA,
@@ -438,10 +451,16 @@ it('stays third-party, whatever an operator changes', async () => {
 it('deletes clients that nobody uses, and no others', async () => {
   const machine = { client_name: 'Machine', grant_types: ['client_credentials'] };
   const [used, unused] = [await registered(machine), await registered(machine)];
-  const { client: operators } = await server.subjects.clients.create({ name: 'Old' }, OPERATOR);
+  const { client: operators, secret } = await server.subjects.clients.create({ name: 'Old' }, OPERATOR);
   clock.advanceSeconds(29 * DAY_SECONDS);
-  server.subjects.clientUse.note(used.clientId);
-  server.subjects.clientUse.note(operators.clientId);
+  for (const application of [used, { clientId: operators.clientId, secret }]) {
+    const answer = await tokenRequest(
+      server,
+      { ...application, redirectUri: '' },
+      { grant_type: 'client_credentials' },
+    );
+    expect(answer.status).toBe(200);
+  }
   await server.subjects.clientUse.save();
   clock.advanceSeconds(2 * DAY_SECONDS);
   expect(await server.subjects.registration.removeUnused(30 * DAY_SECONDS)).toBeGreaterThan(0);

@@ -20,6 +20,7 @@ import { orTemporarilyUnavailable } from './errors.ts';
 import type { EventRecorder } from './events.ts';
 import { announceNoEmptyList, rememberIntrospection } from './messages.ts';
 import type { MutualTls } from './mutual-tls.ts';
+import { keepStrangersHere } from './open-redirects.ts';
 import { type RecordKeeping, recordBeforeResponse } from './record-before-response.ts';
 import type { RefreshTokens } from './refresh-tokens.ts';
 import type { Resources } from './resources.ts';
@@ -90,6 +91,7 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   dependencies.tokenExchange.install(provider);
   refuseUnallowedGrants(provider);
   events.bind(provider);
+  keepStrangersHere(provider, clientOf);
   keeping.signOut.bind(provider);
   provider.use(recordBeforeResponse(keeping) as Parameters<Provider['use']>[0]);
   if (configuration.renderError) tellOnPage(provider, configuration.renderError);

@@ -25,7 +25,9 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve));
   origin = `http://127.0.0.1:${(listening.address() as AddressInfo).port}`;
 });
-afterAll(() => listening.close());
+afterAll(async () => {
+  await new Promise((resolve) => listening.close(resolve));
+});
 
 describe('an error', () => {
   it('of ours takes back what was under way, cookies included, and tells nothing of itself', async () => {

@@ -21,6 +21,7 @@ import {
   type Tokens,
 } from '../../support/application.ts';
 import { createShiftedClock, type ShiftedClock } from '../../support/clock.ts';
+import { approve, enterCode, pollDevice, registerDevice, startDevice } from '../../support/devices.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson, type Person } from '../../support/person.ts';
 import { answerOf, type Answer } from '../../support/races/deployment.ts';
@@ -147,6 +148,32 @@ describe('a Redis that forgets', () => {
     const page = await person.open(authorizationRequest(server, application).url);
     expect(page.html).toContain('name="password"');
     await expectDead([server], application, tokens);
+  });
+
+  it('refuses a device code that was redeemed, and ends its grant', async () => {
+    const device = await registerDevice(server, { authMethod: 'client_secret_basic' });
+    const { device_code: code, user_code: userCode } = await startDevice(server, device);
+    await approve(person, server, userCode, credentials);
+    const snapshot = await takeSnapshot(redis);
+    const tokens = tokensIn(await answerOf(pollDevice(server, device, code)));
+    await snapshot.restore();
+
+    expect(await answerOf(pollDevice(server, device, code))).toMatchObject(REFUSED);
+    await expectDead([server], device, tokens);
+  });
+
+  it('lets nobody approve a device that somebody said no to', async () => {
+    const device = await registerDevice(server);
+    const { device_code: code, user_code: userCode } = await startDevice(server, device);
+    const question = await enterCode(person, server, userCode);
+    const snapshot = await takeSnapshot(redis);
+    const declined = await person.submit(question, { abort: 'yes' }, '/device');
+    expect(declined.html).toContain('The device was not connected');
+    await snapshot.restore();
+
+    const late = await approve(createPerson(server.issuer), server, userCode, credentials);
+    expect(late.html).toContain('That code was already used.');
+    expect(await answerOf(pollDevice(server, device, code))).toMatchObject({ status: 400 });
   });
 
   it('refuses a client assertion that was presented', async () => {

@@ -8,7 +8,7 @@ import type { Client } from './client.ts';
 export const ACCOUNT_CLIENT_ID = 'gatehouse-account';
 
 /** @param issuer without a trailing slash */
-export function accountClient(issuer: string): Client {
+function accountClient(issuer: string): Client {
   const known = new Date(0);
   return {
     clientId: ACCOUNT_CLIENT_ID,

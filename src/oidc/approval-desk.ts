@@ -128,6 +128,23 @@ export function createApprovalDesk(dependencies: ApprovalDeskDependencies): Appr
     return found.flat();
   };
 
+  const present = async (
+    visitor: Visitor,
+    { request, client }: { request: ApprovalRequest; client: Client },
+  ): Promise<WaitingApproval> => {
+    const obstacle = await obstacleFor(visitor, request, client);
+    return {
+      id: request.id,
+      client,
+      scopes: request.asked.scopes,
+      apis: await apisOf(request),
+      createdAt: request.createdAt,
+      expiresAt: request.expiresAt,
+      ...(request.bindingMessage === undefined ? {} : { bindingMessage: request.bindingMessage }),
+      ...(obstacle ? { obstacle } : {}),
+    };
+  };
+
   const findOne = async (visitor: Visitor, id: string) =>
     (await findWaiting(visitor)).find(({ request }) => request.id === id);
 
@@ -170,21 +187,7 @@ export function createApprovalDesk(dependencies: ApprovalDeskDependencies): Appr
     },
 
     waitingFor: async (visitor) =>
-      Promise.all(
-        (await findWaiting(visitor)).map(async ({ request, client }) => {
-          const obstacle = await obstacleFor(visitor, request, client);
-          return {
-            id: request.id,
-            client,
-            scopes: request.asked.scopes,
-            apis: await apisOf(request),
-            createdAt: request.createdAt,
-            expiresAt: request.expiresAt,
-            ...(request.bindingMessage === undefined ? {} : { bindingMessage: request.bindingMessage }),
-            ...(obstacle ? { obstacle } : {}),
-          };
-        }),
-      ),
+      Promise.all((await findWaiting(visitor)).map((waiting) => present(visitor, waiting))),
 
     approve: async (visitor, id) => {
       const found = await findOne(visitor, id);

@@ -236,19 +236,21 @@ export function createCiba(dependencies: CibaDependencies): Ciba {
         }
         return consume.call(this);
       };
-      provider.use(announceTruly as Parameters<Provider['use']>[0]);
+      announceTruly(provider);
     },
   };
 }
 
 /** The library announces `user_code`, which there is none of, and signed requests, which we hold to other rules (JAR). */
-async function announceTruly(ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
-  await next();
-  if (ctx.oidc?.route !== 'discovery' || typeof ctx.body !== 'object') return;
-  Object.assign(ctx.body as object, {
-    backchannel_user_code_parameter_supported: false,
-    backchannel_authentication_request_signing_alg_values_supported: undefined,
-  });
+function announceTruly(provider: Provider): void {
+  provider.use((async (ctx: KoaContextWithOIDC, next: () => Promise<void>) => {
+    await next();
+    if (ctx.oidc?.route !== 'discovery' || typeof ctx.body !== 'object') return;
+    Object.assign(ctx.body as object, {
+      backchannel_user_code_parameter_supported: false,
+      backchannel_authentication_request_signing_alg_values_supported: undefined,
+    });
+  }) as unknown as Parameters<Provider['use']>[0]);
 }
 
 function askedIn(ctx: KoaContextWithOIDC, resources: Pick<Resources, 'requested'>): Asked {

@@ -38,13 +38,19 @@ export function renderApprovals(renderPage: RenderPage, props: ApprovalsProps): 
   return renderPage('account/approvals', { title, navigation }, {
     ...props,
     ...(answered === undefined ? {} : { message: messageFor(answered) }),
-    requests: requests.map((request, index) => ({
-      ...request,
-      id: `request-${index + 1}`,
-      asked: momentOf(request.askedAt, `${waitInWords((now.getTime() - request.askedAt.getTime()) / 1000)} ago`),
-      ends: momentOf(request.endsAt, `in ${waitInWords((request.endsAt.getTime() - now.getTime()) / 1000)}`),
-    })),
-  });
+      requests: requests.map((request, index) => withTimes(request, `request-${index + 1}`, now)),
+    },
+  );
+}
+
+function withTimes(request: ApprovalItem, id: string, now: Date): object {
+  const { askedAt, endsAt } = request;
+  return {
+    ...request,
+    id,
+    asked: momentOf(askedAt, `${waitInWords((now.getTime() - askedAt.getTime()) / 1000)} ago`),
+    ends: momentOf(endsAt, `in ${waitInWords((endsAt.getTime() - now.getTime()) / 1000)}`),
+  };
 }
 
 function momentOf(instant: Date, words: string): { exact: string; title: string; words: string } {

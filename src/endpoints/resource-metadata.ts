@@ -5,18 +5,22 @@
 import type { Middleware } from 'koa';
 
 import type { Api } from '../apis/api.ts';
+import type { AuthorizationType } from '../apis/authorization-type.ts';
 import { protectedResourceMetadata } from '../apis/metadata.ts';
 
-export const RESOURCE_METADATA_PATH = '/oauth/resource-metadata';
+const RESOURCE_METADATA_PATH = '/oauth/resource-metadata';
 const MAX_AGE_SECONDS = 300;
 
 /** Below the issuer's path; `?resource=<identifier>` says which API. Everybody may read it. */
 export function createResourceMetadataEndpoint({
   issuer,
   findApi,
+  listTypes,
 }: {
   issuer: string;
   findApi: (identifier: string) => Promise<Api | undefined>;
+  /** Of authorization details, of all APIs. */
+  listTypes: () => readonly AuthorizationType[];
 }): Middleware {
   return async (ctx, next) => {
     if (ctx.path !== RESOURCE_METADATA_PATH || !['GET', 'HEAD', 'OPTIONS'].includes(ctx.method))
@@ -40,7 +44,7 @@ export function createResourceMetadataEndpoint({
       return undefined;
     }
     ctx.set('Cache-Control', `public, max-age=${MAX_AGE_SECONDS}`);
-    ctx.body = protectedResourceMetadata(api, { issuer });
+    ctx.body = protectedResourceMetadata(api, { issuer, types: listTypes() });
     return undefined;
   };
 }

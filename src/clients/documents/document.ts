@@ -47,6 +47,8 @@ export function clientFrom(
     ...definitionFrom(
       { token_endpoint_auth_method: hasKeys ? 'private_key_jwt' : 'none', ...document },
       policy,
+      // Its host alone vouches for it, so nothing of it leads elsewhere but the answer.
+      { pageHosts: [new URL(clientId).host] },
     ),
     consent: 'always',
   });

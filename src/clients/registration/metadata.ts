@@ -43,19 +43,24 @@ const schema = z.object({
 });
 type Metadata = z.infer<typeof schema>;
 
-/** Pages that the client sends people to, or that we ask, besides its redirect URIs. */
+/** Where we send people for the client, or ask it, besides its redirect URIs: refused beyond its hosts. */
 const ADDRESSES = ['initiate_login_uri', 'backchannel_logout_uri', 'frontchannel_logout_uri'] as const;
 
 /**
  * What the client asks to be, under the policy; `defineClient` has the last word on it.
  *
  * @param kind given where the client is registered already: it does not change
+ * @param pageHosts where its pages may be, which people meet on ours as links: as `redirectHosts`, which they are
+ *   unless given. Its home page and the like are left out where they are elsewhere
  * @throws AppError `invalid_client_metadata`, `invalid_redirect_uri`, `unapproved_software_statement` (400)
  */
 export function definitionFrom(
   presented: unknown,
   policy: RegistrationPolicy,
-  { kind: formerKind }: { kind?: ClientKind } = {},
+  {
+    kind: formerKind,
+    pageHosts = policy.redirectHosts,
+  }: { kind?: ClientKind; pageHosts?: readonly string[] } = {},
 ): DefinitionInput {
   const metadata = parse(presented);
   const kind = formerKind ?? kindOf(metadata);
@@ -69,7 +74,7 @@ export function definitionFrom(
   }
   for (const name of ADDRESSES) {
     const uri = metadata[name];
-    if (uri !== undefined) checkAddress(name, uri, policy);
+    if (uri !== undefined) checkAddress(name, uri, pageHosts);
   }
   const grantTypes = policy.grantTypes.filter((type) => metadata.grant_types.includes(type));
   if (!grantTypes.includes(kind === 'machine' ? 'client_credentials' : 'authorization_code')) {
@@ -91,10 +96,10 @@ export function definitionFrom(
     postLogoutRedirectUris: metadata.post_logout_redirect_uris,
     scopes: scopesOf(metadata, kind, grantTypes, policy),
     ...present({
-      clientUri: metadata.client_uri,
-      logoUri: metadata.logo_uri,
-      policyUri: metadata.policy_uri,
-      tosUri: metadata.tos_uri,
+      clientUri: pageAt(metadata.client_uri, pageHosts),
+      logoUri: pageAt(metadata.logo_uri, pageHosts),
+      policyUri: pageAt(metadata.policy_uri, pageHosts),
+      tosUri: pageAt(metadata.tos_uri, pageHosts),
       initiateLoginUri: metadata.initiate_login_uri,
       contacts: metadata.contacts,
       jwks: authMethod === 'private_key_jwt' ? metadata.jwks : undefined,
@@ -220,10 +225,19 @@ function nameOf({ client_name: name, redirect_uris: [uri] }: Metadata): string {
   return (uri !== undefined && URL.parse(uri)?.host) || 'An application without a name';
 }
 
-/** RFC 7591 §3.2.2 has a code of its own for redirect URIs only. */
-function checkAddress(name: string, uri: string, policy: RegistrationPolicy): void {
+function pageAt(uri: string | undefined, redirectHosts: readonly string[]): string | undefined {
   try {
-    checkDestination(uri, policy);
+    if (uri !== undefined) checkDestination(uri, { redirectHosts });
+    return uri;
+  } catch {
+    return undefined;
+  }
+}
+
+/** RFC 7591 §3.2.2 has a code of its own for redirect URIs only. */
+function checkAddress(name: string, uri: string, redirectHosts: readonly string[]): void {
+  try {
+    checkDestination(uri, { redirectHosts });
   } catch (error) {
     throw refuse(`${name} leads where clients that register themselves may not lead to here`, error);
   }

@@ -21,7 +21,7 @@ const HOST = /^(?:\*\.)?(?!-)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*(?::\d{1,5})?$
 const SCHEME = /^[a-z][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)+:$/;
 
 /** What is wrong with an entry of `redirectHosts`, as the end of a sentence; undefined where it is in order. */
-export function redirectHostFault(entry: string): string | undefined {
+function redirectHostFault(entry: string): string | undefined {
   if (['*', 'loopback', 'private-use'].includes(entry) || SCHEME.test(entry)) return undefined;
   return HOST.test(entry) && entry.length <= 253
     ? undefined
@@ -71,10 +71,7 @@ export function openPolicy({
  *
  * @throws AppError `invalid_redirect_uri` (400), as the rules for all clients do
  */
-export function checkDestination(
-  uri: string,
-  { redirectHosts }: Pick<RegistrationPolicy, 'redirectHosts'>,
-): void {
+export function checkDestination(uri: string, { redirectHosts }: { redirectHosts: readonly string[] }): void {
   if (isPermitted(uri, redirectHosts)) return;
   throw new AppError(
     'invalid_redirect_uri',

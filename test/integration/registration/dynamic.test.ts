@@ -89,7 +89,14 @@ describe('registering', () => {
   });
 
   it('makes a client that people can sign in to, asked for consent, with PKCE', async () => {
-    const { clientId, secret } = await registered();
+    const { clientId, secret, body } = await registered({
+      ...METADATA,
+      client_uri: 'https://bank.example/',
+      tos_uri: 'https://app.example/tos',
+    });
+    // What it says of itself beyond its hosts is passed over: people would meet it as a link on our pages.
+    expect(body).not.toHaveProperty('client_uri');
+    expect(body).toHaveProperty('tos_uri');
     const application = { clientId, secret, redirectUri: METADATA.redirect_uris[0]! };
     const person = createPerson(server.issuer);
     const credentials = await registerPerson(server);
@@ -365,10 +372,8 @@ describe('looking after the registration', () => {
     const answers = await Promise.all(
       Array.from({ length: 10 }, () => send(uri, { method: 'PUT', token: access, body })),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([
-      200,
-      ...Array.from({ length: 9 }, () => 401),
-    ]);
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+    expect(answers.filter(({ status }) => status === 401)).toHaveLength(9);
   });
 
   it('gives a secret to a client that changes to one', async () => {

@@ -82,6 +82,17 @@ describe('a document', () => {
     });
   });
 
+  it('leads people to its own host, and nowhere else', async () => {
+    const { find, state } = documents();
+    const pages = { client_uri: 'https://app.example/', policy_uri: 'https://bank.example/' };
+    state.answer = async () => answerOf({ ...DOCUMENT, ...pages });
+    const client = await find(CLIENT_ID);
+    expect([client?.clientUri, client?.policyUri]).toEqual(['https://app.example/', undefined]);
+    nowMs += 301_000;
+    state.answer = async () => answerOf({ ...DOCUMENT, initiate_login_uri: 'https://bank.example/' });
+    expect(await find(CLIENT_ID)).toBeUndefined();
+  });
+
   it('that changes, changes the client; that is withdrawn, ends it', async () => {
     const { find, state } = documents();
     const first = await find(CLIENT_ID);

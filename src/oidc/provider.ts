@@ -23,6 +23,7 @@ import type { MutualTls } from './mutual-tls.ts';
 import { keepStrangersHere } from './open-redirects.ts';
 import { type RecordKeeping, recordBeforeResponse } from './record-before-response.ts';
 import type { RefreshTokens } from './refresh-tokens.ts';
+import { hideUnreadableRequests } from './request-objects.ts';
 import type { Resources } from './resources.ts';
 import { applyRoleClaims } from './role-claims.ts';
 import { putSidIntoIdTokens } from './sign-out.ts';
@@ -88,6 +89,7 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   dependencies.mutualTls.bind(provider);
   dependencies.refreshTokens.bind(provider);
   dependencies.structuredTokens.letThrough(provider);
+  hideUnreadableRequests(provider);
   dependencies.tokenExchange.install(provider);
   refuseUnallowedGrants(provider);
   events.bind(provider);

@@ -7,7 +7,8 @@
  * A request object may be opened again while it lives, for people reload pages and go back. Where it must count once,
  * it is pushed (RFC 9126 §4): then its `request_uri` does.
  */
-import { type Configuration, errors } from 'oidc-provider';
+import { decodeJwt } from 'jose';
+import { type Configuration, errors, type KoaContextWithOIDC, type Provider } from 'oidc-provider';
 
 type RequestObjects = NonNullable<NonNullable<Configuration['features']>['requestObjects']>;
 
@@ -15,6 +16,15 @@ const MAX_LIFE_SECONDS = 3_600;
 const MAX_AHEAD_SECONDS = 60;
 /** §10.8: its own type, or none in particular. */
 const TYPES: ReadonlySet<string> = new Set(['oauth-authz-req+jwt', 'jwt']);
+/** Where requests are taken. */
+const ROUTES: ReadonlySet<string> = new Set([
+  'authorization',
+  'pushed_authorization_request',
+  'device_authorization',
+  'backchannel_authentication',
+]);
+/** Objects by their nature. */
+const STRUCTURED: ReadonlySet<string> = new Set(['claims', 'authorization_details']);
 
 /** @throws InvalidRequestObject */
 export const assertRequestObject: NonNullable<RequestObjects['assertJwtClaimsAndHeader']> = async (
@@ -55,4 +65,57 @@ function faultOf(
 /** RFC 7515 §4.1.9: `application/` may be left out. */
 function mediaType(typ: string): string {
   return typ.toLowerCase().replace(/^application\//, '');
+}
+
+/**
+ * The library makes text of every parameter in a request, and falls over what has none (`{"toString": null}`). Such a
+ * request is not shown to it: it finds something that is none, and says so.
+ */
+export function hideUnreadableRequests(provider: Provider): void {
+  const context = (provider as unknown as { OIDCContext: { prototype: object } }).OIDCContext.prototype;
+  const before = Object.getOwnPropertyDescriptor(context, 'params');
+  if (!before?.set) throw new Error('nobody watches the parameters of requests any more');
+  Object.defineProperty(context, 'params', {
+    configurable: true,
+    set(this: KoaContextWithOIDC['oidc'], params: Parameters) {
+      if (ROUTES.has(this.route)) watchRequest(this, params);
+      else before.set?.call(this, params);
+    },
+  });
+}
+
+type Parameters = Record<string, unknown>;
+
+/** The parameters are set twice where a client authenticates first. */
+function watchRequest(oidc: object, params: Parameters): void {
+  let current = readable(params);
+  Object.defineProperty(oidc, 'params', {
+    configurable: true,
+    enumerable: true,
+    get: () => current,
+    set: (next: Parameters) => {
+      current = readable(next);
+    },
+  });
+}
+
+function readable(params: Parameters): Parameters {
+  if (typeof params['request'] === 'string' && !hasText(params['request'])) params['request'] = 'unreadable';
+  return params;
+}
+
+function hasText(request: string): boolean {
+  let claims: Record<string, unknown>;
+  try {
+    claims = decodeJwt(request);
+  } catch {
+    // No request at all: the library's to refuse, or encrypted.
+    return true;
+  }
+  try {
+    for (const [name, value] of Object.entries(claims)) if (!STRUCTURED.has(name)) String(value);
+    return true;
+  } catch {
+    return false;
+  }
 }

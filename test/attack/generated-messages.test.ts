@@ -8,7 +8,7 @@ import { startGatehouse, type TestServer } from '../support/gatehouse.ts';
 import type { Person } from '../support/person.ts';
 import { generateKey, type OwnKey } from '../support/relying-party.ts';
 
-const RUNS = 150;
+const RUNS = 100;
 const SEED = 20_261_122;
 
 let server: TestServer;
@@ -28,7 +28,7 @@ afterAll(() => server.stop());
 
 /** Values that mean something to somebody, and others. */
 const value = fc.oneof(
-  fc.constantFrom(null, true, 0, '', 'aal2', 'essential', '__proto__', '\u0000'),
+  fc.constantFrom(null, true, 0, '', 'aal2', 'essential', '__proto__', '\u0000', { toString: null }),
   fc.jsonValue({ maxDepth: 2 }),
 );
 const claimRequest = fc.oneof(
@@ -54,33 +54,10 @@ const claims = fc.oneof(
     )
     .map((object) => JSON.stringify(object)),
 );
-const NAMES = [
-  ...[
-    'scope',
-    'claims',
-    'prompt',
-    'max_age',
-    'acr_values',
-    'response_mode',
-    'resource',
-    'id_token_hint',
-    'nonce',
-  ],
-  ...[
-    'aud',
-    'exp',
-    'nbf',
-    'iat',
-    'jti',
-    'sub',
-    'state',
-    'redirect_uri',
-    'login_hint',
-    'ui_locales',
-    'client_id',
-  ],
-  ...['authorization_details', 'dpop_jkt', 'gatehouse_narrowing', '__proto__', 'constructor'],
-];
+const NAMES = (
+  'scope claims prompt max_age acr_values response_mode resource id_token_hint nonce aud exp nbf iat jti sub state ' +
+  'redirect_uri login_hint ui_locales client_id authorization_details dpop_jkt gatehouse_narrowing __proto__ constructor'
+).split(' ');
 
 async function expectNoFault(response: Response): Promise<void> {
   const isFault = response.status >= 500;

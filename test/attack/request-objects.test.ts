@@ -216,6 +216,7 @@ describe('signed by the client, and yet no request for us now', () => {
     ['of no client', { client_id: undefined }],
     ['of another client', { client_id: 'somebody' }],
     ['about a subject', { sub: 'CLIENT' }],
+    ['with something that has no text', { max_age: { toString: null } }],
     ['with a request inside', { request: 'eyJhbGciOiJub25lIn0.e30.' }],
     ['with a place of a request inside', { request_uri: 'https://evil.example/request' }],
     ['with a list of clients', { client_id: ['CLIENT', 'somebody'] }],

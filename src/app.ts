@@ -278,6 +278,7 @@ async function serve(
       isRegistrationEnabled: config.registration.enabled,
       attemptRegistration: throttles.registration,
       findApi: apis.find,
+      listTypes: () => [...subjects.authorizationTypes.current().values()],
     }),
     doors: [
       createHomeRoute({

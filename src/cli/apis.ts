@@ -112,7 +112,10 @@ Examples:
     .option('--json', 'print for machines, on one line')
     .action((api: string, { json }: ApiOptions) =>
       withOperator(async ({ subjects, config: { issuer } }) => {
-        const metadata = protectedResourceMetadata(await subjects.apis.get(api), { issuer });
+        const metadata = protectedResourceMetadata(await subjects.apis.get(api), {
+          issuer,
+          types: await subjects.authorizationTypes.list(),
+        });
         await (json ? printJson(metadata) : print(JSON.stringify(metadata, undefined, 2)));
       }),
     );

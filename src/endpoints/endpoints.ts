@@ -5,6 +5,7 @@
 import type { Middleware } from 'koa';
 
 import type { Api } from '../apis/api.ts';
+import type { AuthorizationType } from '../apis/authorization-type.ts';
 import type { RegistrationService } from '../clients/registration/service.ts';
 import type { Attempt } from '../platform/rate-limit.ts';
 import { createRegistrationEndpoint, REGISTRATION_PATH } from './registration.ts';
@@ -16,6 +17,8 @@ export interface EndpointsOptions {
   isRegistrationEnabled: boolean;
   attemptRegistration: (address: string) => Promise<Attempt>;
   findApi: (identifier: string) => Promise<Api | undefined>;
+  /** Of authorization details, of all APIs. */
+  listTypes: () => readonly AuthorizationType[];
 }
 
 /** Below the issuer's path. */
@@ -25,12 +28,13 @@ export function createEndpoints({
   isRegistrationEnabled,
   attemptRegistration,
   findApi,
+  listTypes,
 }: EndpointsOptions): Middleware[] {
   return [
     ...(isRegistrationEnabled
       ? [createRegistrationEndpoint({ issuer, registration, attempt: attemptRegistration })]
       : []),
-    createResourceMetadataEndpoint({ issuer, findApi }),
+    createResourceMetadataEndpoint({ issuer, findApi, listTypes }),
   ];
 }
 

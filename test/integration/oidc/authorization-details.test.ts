@@ -28,6 +28,7 @@ import {
   tokenRequest,
   type Application,
 } from '../../support/application.ts';
+import { enterCode, pollDevice, registerDevice, startDevice } from '../../support/devices.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson, type Person, type Visited } from '../../support/person.ts';
@@ -248,6 +249,29 @@ describe('authorization details', () => {
       headers: { authorization: `Bearer ${third.access_token}` },
     });
     expect(userinfo.status).toBe(200);
+  });
+
+  it('are shown to whoever connects a device, and given to the device', async () => {
+    const device = await registerDevice(server, { authorizationDetailsTypes: [payment] });
+    const person = createPerson(server.issuer);
+    const { email: identifier, password } = await registerPerson(server);
+    const details = JSON.stringify([aPayment()]);
+    const started = await startDevice(server, device, { authorization_details: details });
+    const entered = await enterCode(person, server, started.user_code);
+    const confirmed = await person.submit(entered, { confirm: 'yes' }, '/device');
+    const page = await person.submit(confirmed, { identifier, password }, '/login');
+    expect(page.html).toContain('EUR 1,234.50');
+    await person.submit(page, { decision: 'allow' }, '/consent');
+    const tokens = await grantedOf(await pollDevice(server, device, started.device_code));
+    expect(tokens.authorization_details).toEqual([aPayment()]);
+  });
+
+  it('are announced for their API (RFC 9728)', async () => {
+    const url = new URL(`${server.issuer}/oauth/resource-metadata`);
+    url.searchParams.set('resource', bank.identifier);
+    expect(await (await fetch(url)).json()).toMatchObject({
+      authorization_details_types_supported: expect.arrayContaining([payment, statement]),
+    });
   });
 
   it('can be pushed, by libraries of others', async () => {
@@ -550,6 +574,25 @@ describe('a request is refused', () => {
       authorization_details: JSON.stringify([aPayment()]),
     });
     expect(await refusalOf(response)).toEqual([400, 'invalid_authorization_details']);
+  });
+});
+
+describe('a type that another process registers', () => {
+  it('can be asked for here within moments', async () => {
+    const other = await startGatehouse({ sharing: server });
+    try {
+      const type = unique('elsewhere');
+      await other.subjects.authorizationTypes.create(
+        { type, api: bank.identifier, name: 'From elsewhere' },
+        OPERATOR,
+      );
+      const visitor = await registerVisitor({ authorizationDetailsTypes: [type] });
+      await eventually(async () => {
+        expect((await ask(visitor, [{ type }])).page.html).toContain('From elsewhere');
+      });
+    } finally {
+      await other.stop();
+    }
   });
 });
 

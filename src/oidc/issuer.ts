@@ -2,6 +2,7 @@
  * The issuer: one provider at a time, swapped under the running server when the keys change. Requests under way finish
  * on the provider they began with; nothing else refers to one for longer than a request.
  */
+import type { X509Certificate } from 'node:crypto';
 import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
 
 import type { AccountService } from '../accounts/account.ts';
@@ -229,7 +230,11 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         resources,
         clientOf,
         findAccount: findProviderAccount,
-        dpopAlgs: DPOP_ALGS,
+        certificateOf: (ctx) => mutualTls.feature.getCertificate?.(ctx) as X509Certificate | undefined,
+        proofs: {
+          algorithms: DPOP_ALGS,
+          requiresNonce: (ctx) => dpop.feature.requireNonce?.(ctx) === true,
+        },
         accessTokenSeconds: ttl.accessTokenSeconds,
         clock,
       }),

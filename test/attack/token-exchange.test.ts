@@ -14,11 +14,13 @@ import {
 } from '../support/apis.ts';
 import {
   codeOf,
+  introspect,
   OPERATOR,
   registerApplication,
   tokenRequest,
   type Application,
 } from '../support/application.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { proofKey, proven } from '../support/dpop.ts';
 import {
   ACCESS_TOKEN,
@@ -32,12 +34,20 @@ import {
 import { startGatehouse, type TestServer } from '../support/gatehouse.ts';
 import { recordedOf } from '../support/recorded.ts';
 
+const CERTIFICATE = 'x-client-certificate';
+
 let server: TestServer;
 let scene: Scene;
 let caller: Caller;
 let offlineCaller: Caller;
 beforeAll(async () => {
-  server = await startGatehouse();
+  server = await startGatehouse({
+    env: {
+      GATEHOUSE_MTLS_HEADER: CERTIFICATE,
+      GATEHOUSE_MTLS_VERIFIED_HEADER: 'x-client-verify',
+      GATEHOUSE_TRUSTED_PROXIES: '127.0.0.0/8,::1',
+    },
+  });
   scene = await setScene(server);
   caller = await signInAtFront(server, scene);
   offlineCaller = await signInAtFront(server, scene, { scope: 'openid offline_access read' });
@@ -345,35 +355,72 @@ describe('access while the person is away', () => {
   });
 });
 
+/** The front may exchange what is its own. */
+async function tokenWith(init: RequestInit, type: string): Promise<string> {
+  await server.subjects.clients.update(
+    scene.front.clientId,
+    {
+      grantTypes: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE],
+      tokenExchangeAudiences: [scene.ledger.identifier],
+      tokenExchangeModes: ['impersonation'],
+    },
+    OPERATOR,
+  );
+  const asked = await ask(server, caller, { resource: scene.ledger.identifier, scope: 'openid read' });
+  const response = await tokenRequest(
+    server,
+    scene.front,
+    {
+      grant_type: 'authorization_code',
+      code: codeOf(asked.visited),
+      code_verifier: asked.verifier,
+      redirect_uri: scene.front.redirectUri,
+      resource: scene.ledger.identifier,
+    },
+    init,
+  );
+  const tokens = await tokensOf(response);
+  expect(tokens.token_type).toBe(type);
+  return tokens.access_token;
+}
+
+describe('a token that is bound to a certificate', () => {
+  const proxied = (pem: string): RequestInit => ({
+    headers: { [CERTIFICATE]: encodeURIComponent(pem), 'x-client-verify': 'SUCCESS' },
+  });
+  const update = (isBound: boolean): Promise<unknown> =>
+    server.subjects.clients.update(
+      scene.front.clientId,
+      { tlsClientCertificateBoundAccessTokens: isBound || null },
+      OPERATOR,
+    );
+
+  it('is exchanged with that certificate only, and what is given is bound to it', async () => {
+    const [own, other] = [makeCertificate(), makeCertificate()];
+    await update(true);
+    try {
+      const token = await tokenWith(proxied(own.pem), 'Bearer');
+      const narrow = (init: RequestInit = {}): Promise<Response> =>
+        exchange({ subject_token: token, audience: scene.ledger.identifier }, scene.front, init);
+      const { access_token: given } = await tokensOf(await narrow(proxied(own.pem)));
+      const { cnf } = await introspect(server, scene.front, given);
+      expect(cnf).toEqual({ 'x5t#S256': expect.any(String) });
+      expect((await introspect(server, scene.front, token))['cnf']).toEqual(cnf);
+      await expectRefused(await narrow(), 'invalid_request', /certificate/);
+      await expectRefused(await narrow(proxied(other.pem)), 'invalid_request', /certificate/);
+      await expectRefused(await narrow(proxied('nonsense')), 'invalid_grant', /no certificate/);
+    } finally {
+      await update(false);
+    }
+  });
+});
+
 describe('a token that is bound to a key', () => {
   /** The front exchanges tokens of its own, for only it has the key. */
   async function boundToken() {
     const key = await proofKey();
-    await server.subjects.clients.update(
-      scene.front.clientId,
-      {
-        grantTypes: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE],
-        tokenExchangeAudiences: [scene.ledger.identifier],
-        tokenExchangeModes: ['impersonation'],
-      },
-      OPERATOR,
-    );
-    const asked = await ask(server, caller, { resource: scene.ledger.identifier, scope: 'openid read' });
-    const response = await tokenRequest(
-      server,
-      scene.front,
-      {
-        grant_type: 'authorization_code',
-        code: codeOf(asked.visited),
-        code_verifier: asked.verifier,
-        redirect_uri: scene.front.redirectUri,
-        resource: scene.ledger.identifier,
-      },
-      await proven(server.issuer, key),
-    );
-    const tokens = await tokensOf(response);
-    expect(tokens.token_type).toBe('DPoP');
-    return { key, token: tokens.access_token };
+    const token = await tokenWith(await proven(server.issuer, key), 'DPoP');
+    return { key, token };
   }
   const narrow = (token: string, init: RequestInit = {}): Promise<Response> =>
     exchange({ subject_token: token, audience: scene.ledger.identifier }, scene.front, init);
@@ -405,6 +452,20 @@ describe('a token that is bound to a key', () => {
       'invalid_dpop_proof',
       /JWS|Invalid/,
     );
+  });
+
+  it('is not exchanged by a client that needs nonces, which an exchange knows nothing of', async () => {
+    const { key, token } = await boundToken();
+    await server.subjects.clients.update(scene.front.clientId, { requireDpopNonce: true }, OPERATOR);
+    try {
+      await expectRefused(
+        await narrow(token, await proven(server.issuer, key)),
+        'invalid_dpop_proof',
+        /nonces/,
+      );
+    } finally {
+      await server.subjects.clients.update(scene.front.clientId, { requireDpopNonce: null }, OPERATOR);
+    }
   });
 
   it('is refused to its API, which has no such key', async () => {

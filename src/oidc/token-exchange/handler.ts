@@ -11,6 +11,7 @@
  * Here is the order of the checks. Elsewhere: what a request says (request.ts), the tokens that are presented
  * (presented.ts, id-token-authority.ts), what the new one stands on (authority.ts).
  */
+import { hash } from 'node:crypto';
 import { errors, type KoaContextWithOIDC, type Provider } from 'oidc-provider';
 
 import type { Api } from '../../apis/api.ts';
@@ -25,7 +26,7 @@ import type { Resources } from '../resources.ts';
 import { type Act, rememberExchange } from './authority.ts';
 import type { Actor, PresentedTokens } from './presented.ts';
 import { refuse, type Subject } from './subject.ts';
-import { provenKey } from './proof.ts';
+import { type ProofRules, provenKey } from './proof.ts';
 import { ACCESS_TOKEN_TYPE, PARAMETERS, readRequest, REPEATABLE } from './request.ts';
 
 /** Parties that act one for the other. */
@@ -41,9 +42,9 @@ export interface TokenExchangeDependencies {
   findAccount: (ctx: KoaContextWithOIDC, sub: string) => Promise<ProviderAccount | undefined>;
   /** Whether what the subject stands on stands. */
   stands: (subject: Subject) => Promise<boolean>;
-  /** The thumbprint of the certificate that the client came with (RFC 8705 §3.1). */
-  certificateOf?: (ctx: KoaContextWithOIDC) => string | undefined;
-  dpopAlgs: readonly string[];
+  /** The certificate that the client came with (RFC 8705). @throws where there is one that must not count */
+  certificateOf: (ctx: KoaContextWithOIDC) => { raw: Buffer } | undefined;
+  proofs: ProofRules;
   accessTokenSeconds: number;
   clock: Clock;
 }
@@ -113,8 +114,11 @@ export function registerTokenExchange(provider: Provider, dependencies: TokenExc
     client: Client,
     tokens: readonly Pick<Subject, 'jkt' | 'certificate'>[],
   ): Promise<{ jkt?: string; certificate?: string }> => {
-    const jkt = await provenKey(ctx, client, dependencies.dpopAlgs);
-    const certificate = dependencies.certificateOf?.(ctx);
+    const jkt = await provenKey(ctx, client, dependencies.proofs);
+    const isCertificateBound = client.tlsClientCertificateBoundAccessTokens === true;
+    const isWanted = isCertificateBound || tokens.some((token) => token.certificate !== undefined);
+    const presentedCertificate = isWanted ? dependencies.certificateOf(ctx) : undefined;
+    const certificate = presentedCertificate && hash('sha256', presentedCertificate.raw, 'base64url');
     for (const token of tokens) {
       if (token.jkt !== undefined && token.jkt !== jkt)
         throw refuse('it is bound to a key that was not proven');
@@ -122,20 +126,18 @@ export function registerTokenExchange(provider: Provider, dependencies: TokenExc
         throw refuse('it is bound to a certificate that was not presented');
       }
     }
-    const { tlsClientCertificateBoundAccessTokens: isCertificateBound } = client as {
-      tlsClientCertificateBoundAccessTokens?: boolean;
-    };
     if (client.dpopBoundAccessTokens && jkt === undefined) {
       throw new errors.InvalidGrant('DPoP proof JWT not provided');
     }
-    if (isCertificateBound === true && certificate === undefined) {
+    if (isCertificateBound && certificate === undefined) {
       throw new errors.InvalidGrant('mutual TLS client certificate not provided');
+    }
+    if (isCertificateBound && jkt !== undefined) {
+      throw new errors.InvalidRequest('multiple proof-of-possession mechanisms are not allowed');
     }
     return {
       ...(jkt === undefined ? {} : { jkt }),
-      ...(isCertificateBound === true && certificate !== undefined && jkt === undefined
-        ? { certificate }
-        : {}),
+      ...(isCertificateBound && certificate !== undefined ? { certificate } : {}),
     };
   };
 

@@ -8,6 +8,12 @@ import { z } from 'zod';
 
 import type { Client } from '../../clients/client.ts';
 
+export interface ProofRules {
+  algorithms: readonly string[];
+  /** Whether the library would ask for a nonce of its own, which nobody else can check. @throws InvalidDpopProof */
+  requiresNonce: (ctx: KoaContextWithOIDC) => boolean;
+}
+
 const FRESH_SECONDS = 60;
 const proofSchema = z.object({
   jti: z.string().min(1),
@@ -23,13 +29,11 @@ const proofSchema = z.object({
 export async function provenKey(
   ctx: KoaContextWithOIDC,
   client: Client,
-  algorithms: readonly string[],
+  { algorithms, requiresNonce }: ProofRules,
 ): Promise<string | undefined> {
   const proof = ctx.get('DPoP');
   if (proof === '') return undefined;
-  if ((client as { requireDpopNonce?: boolean }).requireDpopNonce === true) {
-    throw new errors.InvalidDpopProof('no nonce is known for an exchange');
-  }
+  if (requiresNonce(ctx)) throw refuse('the client needs nonces, and an exchange knows none');
   const { jti, iat, htu, jwk } = await verified(proof, algorithms);
   if (Math.abs(Date.now() / 1000 - iat) > FRESH_SECONDS) throw refuse('DPoP proof iat is not recent enough');
   if (!isSameAddress(htu, ctx.oidc.urlFor('token'))) throw refuse('DPoP proof htu mismatch');

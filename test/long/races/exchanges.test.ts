@@ -1,0 +1,3 @@
+import { describeExchanges } from '../../support/races/exchanges.ts';
+
+describeExchanges({ rounds: 20 });

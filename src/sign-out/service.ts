@@ -91,6 +91,12 @@ export function createSignOutService({
           reason: 'signed out everywhere',
           expiresAt: until(offline ? longestGrantSeconds : sessionSeconds),
         });
+        // Bound to no session that would take them along.
+        await revokeGrants(
+          tx,
+          signedIn.filter(({ isApart, isOffline }) => isApart && !isOffline),
+          'signed out everywhere',
+        );
         const grants = await offlineGrants(tx, person);
         const ending = offline ? grants : await filterAsync(grants, isEnding);
         const ended = offline

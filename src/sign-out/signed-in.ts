@@ -11,6 +11,8 @@ export interface SignedIn {
   isOffline: boolean;
   /** Whether one of them was without it, so that there are tokens bound to the session. */
   isBound: boolean;
+  /** Approved away from the application's own browser (approvals/), so that no session ends it. */
+  isApart: boolean;
 }
 
 interface SignedInRow {
@@ -20,11 +22,12 @@ interface SignedInRow {
   sid: string | null;
   is_offline: boolean;
   is_bound: boolean;
+  is_apart: boolean;
 }
 
 /**
- * Where the account is signed in, as the audit log has it: every authorization since then, of a device too, whose session, or whose
- * application in it, has not been signed out. Sessions that merely ran out are among them: being told of one's end
+ * Where the account is signed in, as the audit log has it: every authorization and approval since then, of a device too,
+ * whose session, or whose application in it, has not been signed out. Sessions that merely ran out are among them: being told of one's end
  * twice does no harm.
  *
  * @param beforeSeq a place in the chain: what came later is not seen
@@ -37,12 +40,13 @@ export async function findSignedIn(
     `select distinct on (client_id, session_uid, grant_id)
             client_id, session_uid, grant_id, payload ->> 'sid' as sid,
             bool_or(is_offline) over same_grant as is_offline,
-            bool_or(not is_offline) over same_grant as is_bound
+            bool_or(not is_offline) over same_grant as is_bound,
+            type = 'approval.approved' as is_apart
        from audit_events a
       cross join lateral (
         select coalesce('offline_access' = any (string_to_array(payload ->> 'scope', ' ')), false) as is_offline
       ) scope
-      where account_id = $1 and at > $2 and type in ('authorization.succeeded', 'device.approved') and outcome = 'success'
+      where account_id = $1 and at > $2 and type in ('authorization.succeeded', 'device.approved', 'approval.approved') and outcome = 'success'
         and session_uid is not null and client_id is not null
         and ($3::bigint is null or seq < $3::bigint)
         and not exists (
@@ -65,6 +69,7 @@ function toSignedIn(row: SignedInRow): SignedIn {
     sessionUid: row.session_uid,
     isOffline: row.is_offline,
     isBound: row.is_bound,
+    isApart: row.is_apart,
     ...(row.grant_id === null ? {} : { grantId: row.grant_id }),
     ...(row.sid === null ? {} : { sid: row.sid }),
   };

@@ -16,6 +16,7 @@ import {
 import { codeAt, keyOn } from '../../support/authenticator.ts';
 import { answer, ask, asked, CIBA, errorOf, openApprovals, poll, registerDesk } from '../../support/ciba.ts';
 import { createShiftedClock, type ShiftedClock } from '../../support/clock.ts';
+import { eventually } from '../../support/eventually.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson, type Person } from '../../support/person.ts';
 
@@ -357,6 +358,25 @@ describe('between the approval and the tokens', () => {
     const page = await asking.person.open(`${server.issuer}/oauth/logout`);
     await asking.person.submit(page, { logout: 'yes' }, 'logout');
     expect((await introspect(server, desk, tokens.access_token)).active).toBe(true);
+  });
+});
+
+describe('signing a person out', () => {
+  it.each<[string, (who: Who, application: Application) => Promise<unknown>]>([
+    ['everywhere', ({ account }) => server.subjects.signOut.everywhere(account, OPERATOR)],
+    [
+      'of the application',
+      ({ account }, { clientId }) => server.subjects.signOut.application(account, clientId, OPERATOR),
+    ],
+  ])('%s ends what they had approved', async (_, signOut) => {
+    const asking = await approver();
+    const id = await answered(asking, 'approve');
+    const tokens = await tokensOf(await poll(server, desk, id));
+    expect((await introspect(server, desk, tokens.access_token)).active).toBe(true);
+    await signOut(asking.who, desk);
+    await eventually(async () =>
+      expect((await introspect(server, desk, tokens.access_token)).active).toBe(false),
+    );
   });
 });
 

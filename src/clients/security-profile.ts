@@ -13,6 +13,9 @@ export const FAPI_SIGNING_ALGS: ReadonlySet<string> = new Set(['PS256', 'ES256',
 /** Of those, the one that there is always a key for. */
 const OUR_ALG = 'ES256';
 
+/** Those that the profile says anything about. */
+const GRANTS: ReadonlySet<string> = new Set(['authorization_code', 'refresh_token', 'client_credentials']);
+
 type Properties = Record<string, unknown>;
 
 /**
@@ -58,6 +61,7 @@ export function checkSecurityProfile(definition: ClientDefinition): void {
 function conflicts(definition: ClientDefinition): string[] {
   const { authMethod, redirectUris, profile, kind } = definition;
   const isMessageSigning = profile === 'fapi2_message_signing' && kind !== 'machine';
+  const foreign = definition.grantTypes.filter((grant) => !GRANTS.has(grant));
   const insecure = redirectUris.filter((uri) => !uri.startsWith('https://'));
   const rules: [isBroken: boolean, point: string][] = [
     [
@@ -72,6 +76,10 @@ function conflicts(definition: ClientDefinition): string[] {
     [
       !definition.requirePushedAuthorizationRequests && kind !== 'machine',
       'authorization requests must be pushed',
+    ],
+    [
+      foreign.length > 0,
+      `it knows authorization_code, refresh_token and client_credentials only, not ${foreign.join(', ')}`,
     ],
     [insecure.length > 0, `redirect URIs must be https: ${insecure.join(', ')}`],
     ...signingAlgs(definition).map(([property, alg]): [boolean, string] => [

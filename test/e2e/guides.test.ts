@@ -222,6 +222,24 @@ describe('Sign-out', () => {
   });
 });
 
+describe('Proofs of possession', () => {
+  const dpop = follow('dpop');
+  const fapi2 = follow('fapi2');
+  follow('mutual-tls');
+
+  it('bind the tokens of a client to its key', async () => {
+    const courier = dpop().start('node courier.mjs');
+    await courier.printed(/^DPoP bound to [\w-]{43}$/im);
+  });
+
+  it('are asked of a client under FAPI 2.0, which pushes its requests', async () => {
+    const bank = fapi2().start('node bank.mjs');
+    await bank.printed(/client_id and request_uri|request_uri and client_id/);
+    expect(await bank.exited).toBe(0);
+    expect(bank.output()).toMatch(/^dpop$/im);
+  });
+});
+
 /** Last, for Ada has a second factor afterwards. */
 describe('Roles and claims', () => {
   const guide = follow('roles-and-claims');

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 
+import { DEVICE_CODE_GRANT } from '../../../src/clients/client.ts';
 import {
   changeDefinition,
   defineClient,
@@ -70,6 +71,11 @@ describe('the profile fapi2', () => {
     ['ID tokens by RS256', { idTokenAlg: 'RS256' }, /id_token_signed_response_alg must be .* not RS256/],
     ['userinfo by RS256', { userinfoSignedResponseAlg: 'RS256' }, /userinfo_signed_response_alg must be/],
     ['requests by RS256', { requestObjectSigningAlg: 'RS256' }, /request_object_signing_alg must be/],
+    [
+      'a grant that it does not know',
+      { grantTypes: ['authorization_code', DEVICE_CODE_GRANT] },
+      /only, not urn:ietf:params:oauth:grant-type:device_code/,
+    ],
     ['refresh tokens that rotate', { rotateRefreshTokens: true }, /do not rotate/],
   ])('refuses %s', (_name, input, message) => {
     expect(() => defineClient({ ...FAPI, ...input })).toThrow(message);

@@ -10,6 +10,7 @@ import {
   type AccessToken,
   type AuthorizationCode,
   type ClientCredentials,
+  type DeviceCode,
   errors,
   type KoaContextWithOIDC,
   Provider,
@@ -74,7 +75,7 @@ export interface AuthorizationDetails {
 /** A note of ours in the pass's result: the canonical forms of what the page showed when the person said yes. */
 export const SHOWN_DETAILS = 'shown_details';
 
-type GrantSource = AuthorizationCode | RefreshToken;
+type GrantSource = AuthorizationCode | DeviceCode | RefreshToken;
 
 export function createAuthorizationDetails({
   types,
@@ -205,7 +206,7 @@ export function createAuthorizationDetails({
     detailsFor,
 
     checkBeforeSpending: (provider) => {
-      for (const model of [provider.AuthorizationCode, provider.RefreshToken]) {
+      for (const model of [provider.AuthorizationCode, provider.DeviceCode, provider.RefreshToken]) {
         const prototype = model.prototype as unknown as { consume: (this: GrantSource) => Promise<void> };
         const { consume } = prototype;
         prototype.consume = async function checked(this: GrantSource) {

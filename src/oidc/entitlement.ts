@@ -22,6 +22,8 @@ export interface NarrowingInput {
   /** The scopes that are not an API's. */
   oidcScopes: ReadonlySet<string>;
   apis: readonly Pick<Api, 'permissions' | 'allowOfflineAccess'>[];
+  /** Whether it asks for something in other words: authorization details. */
+  hasDetails?: boolean;
 }
 
 /**
@@ -33,9 +35,10 @@ export function narrowRequest({
   requested,
   oidcScopes,
   apis,
+  hasDetails = false,
 }: NarrowingInput): { kind: 'narrowed'; scopes: string[] } | { kind: 'nothing' } {
   const ofApis = new Set(apis.flatMap(namesOf));
-  if (!requested.some((word) => ofApis.has(word))) return { kind: 'nothing' };
+  if (!hasDetails && !requested.some((word) => ofApis.has(word))) return { kind: 'nothing' };
   const mayStay = apis.every(({ allowOfflineAccess }) => allowOfflineAccess);
   const scopes = requested.filter(
     (word) => ofApis.has(word) || (oidcScopes.has(word) && (word !== 'offline_access' || mayStay)),

@@ -135,16 +135,16 @@ export function createResources({
       const narrowed = narrowRequest({
         requested: wordsOf(oidc.params['scope']),
         oidcScopes,
+        hasDetails: oidc.params['authorization_details'] !== undefined,
         apis: await Promise.all(identifiers.map(getApi)),
       });
-      if (narrowed.kind === 'nothing' && oidc.params['authorization_details'] !== undefined) return;
       if (narrowed.kind === 'nothing') {
         throw new errors.InvalidScope(
           'the request names an API and asks for none of its permissions',
           wordsOf(oidc.params['scope']).join(' '),
         );
       }
-      oidc.params['scope'] = narrowed.scopes.join(' ');
+      if (oidc.params['scope'] !== undefined) oidc.params['scope'] = narrowed.scopes.join(' ');
     },
 
     usesGranted,

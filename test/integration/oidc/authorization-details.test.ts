@@ -213,6 +213,23 @@ describe('authorization details', () => {
     expect(refreshed.authorization_details).toEqual([aPayment()]);
   });
 
+  it('give no access while the person is away, where their API gives none', async () => {
+    const strict = await registerApi(server, { allowOfflineAccess: false });
+    const type = unique('strict');
+    await server.subjects.authorizationTypes.create(
+      { type, api: strict.identifier, name: 'Look in' },
+      OPERATOR,
+    );
+    const visitor = await registerVisitor({ authorizationDetailsTypes: [type] });
+    const { page, verifier } = await ask(visitor, [{ type }], { scope: 'openid offline_access' });
+    expect(page.html).not.toContain('Stay connected');
+    const tokens = await grantedOf(
+      await redeem(visitor, { code: codeOf(await allow(visitor, page)), verifier }),
+    );
+    expect(tokens).toMatchObject({ authorization_details: [{ type }] });
+    expect(decodeJwt(tokens.access_token).aud).toBe(strict.identifier);
+  });
+
   it('are for an API whose tokens are opaque just as well', async () => {
     const visitor = await registerVisitor();
     const detail = { type: vaultType, actions: ['north', 'south'] };

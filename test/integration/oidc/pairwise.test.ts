@@ -202,6 +202,30 @@ describe('an id_token_hint of a pairwise client', () => {
   });
 });
 
+describe('the subject that a pairwise client asks for', () => {
+  it('is the one that it knows, and never the public one', async () => {
+    const credentials = await registerPerson(server);
+    const application = await registerPairwise('claims.example');
+    const { sub, person } = await signIn(application, credentials);
+    const asking = (value: string): string => {
+      const claims = JSON.stringify({ id_token: { sub: { value } } });
+      return authorizationRequest(server, application, { prompt: 'none', claims }).url;
+    };
+    expect((await person.open(asking(sub))).url.searchParams.get('error')).toBeNull();
+    const refused = await person.open(asking(credentials.account.sub));
+    expect(refused.url.searchParams.get('error')).toBe('login_required');
+  });
+
+  it('may be hinted at when signing out', async () => {
+    const credentials = await registerPerson(server);
+    const application = await registerPairwise('out.example');
+    const { tokens, person } = await signIn(application, credentials);
+    const url = `${server.issuer}/oauth/logout?id_token_hint=${tokens.id_token ?? ''}`;
+    const page = await person.open(url);
+    expect([page.status, page.html.includes('name="logout"')]).toEqual([200, true]);
+  });
+});
+
 describe('what ends a sign-in', () => {
   it.each(['disable', 'signOut'] as const)('ends the tokens of a pairwise client too: %s', async (way) => {
     const credentials = await registerPerson(server);

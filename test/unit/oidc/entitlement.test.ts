@@ -52,6 +52,15 @@ describe('a request', () => {
       narrowRequest({ requested: wordsOf(requested), oidcScopes: OIDC_SCOPES, apis: [api('read')] }),
     ).toEqual({ kind: 'nothing' });
   });
+
+  it('is narrowed as ever when it asks for something in other words', () => {
+    const apis = [{ ...api('read'), allowOfflineAccess: false }];
+    const requested = wordsOf('openid offline_access audit');
+    expect(narrowRequest({ requested, oidcScopes: OIDC_SCOPES, apis, hasDetails: true })).toEqual({
+      kind: 'narrowed',
+      scopes: ['openid'],
+    });
+  });
 });
 
 it.each([

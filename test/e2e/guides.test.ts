@@ -181,6 +181,22 @@ describe('Devices', () => {
   });
 });
 
+describe('Asking a person without their browser', () => {
+  const guide = follow('ciba');
+
+  it('gets its tokens once the person has approved on a page of their account', async () => {
+    const desk = guide().start('node desk.mjs');
+    const [, url = ''] = await desk.printed(/at (\S+approvals)/);
+    await page.goto(url);
+    await signIn();
+    await page.getByText('Order 4711').waitFor();
+    await page.getByRole('button', { name: 'Approve', exact: true }).click();
+    await page.getByText('Approved.').waitFor();
+    await desk.printed(/It is ada@example\.com\./);
+    expect(await desk.exited).toBe(0);
+  });
+});
+
 describe('Sign-out', () => {
   const guide = follow('sign-out');
 

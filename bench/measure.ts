@@ -12,6 +12,8 @@ export interface Measurement {
   p99Ms: number;
   /** Processor time for one operation, in microseconds; absent where it cannot be seen. */
   cpuMicroseconds: Partial<Record<Part, number>>;
+  /** Of bare Koa, measured right before: neighbours come and go. In microseconds. */
+  floorMicroseconds?: number | undefined;
   /** When it was measured, by the clock that `process.hrtime` reads, in microseconds: to find it in a profile. */
   window: { from: number; to: number };
 }

@@ -4,6 +4,8 @@ export interface BenchOptions {
   /** Seconds that each load is applied, after a warm-up of a quarter of it. */
   seconds: number;
   connections: number;
+  /** Server processes. */
+  workers: number;
   isQuick: boolean;
   /** The names of what is to be measured; empty for all. */
   only: readonly string[];
@@ -15,7 +17,7 @@ export interface BenchOptions {
 }
 
 export const USAGE = `npm run bench -- [--quick] [--only NAME …] [--on embedded|redis] [--seconds N]
-                  [--connections N] [--json FILE] [--profile DIRECTORY]`;
+                  [--connections N] [--workers N] [--json FILE] [--profile DIRECTORY]`;
 
 /** @throws TypeError for arguments that it does not know */
 export function parseOptions(args: string[]): BenchOptions {
@@ -27,6 +29,7 @@ export function parseOptions(args: string[]): BenchOptions {
       on: { type: 'string', multiple: true, default: [] },
       seconds: { type: 'string' },
       connections: { type: 'string', default: '16' },
+      workers: { type: 'string', default: '1' },
       json: { type: 'string' },
       profile: { type: 'string' },
     },
@@ -34,6 +37,7 @@ export function parseOptions(args: string[]): BenchOptions {
   return {
     seconds: positive(values.seconds ?? (values.quick ? '0.4' : '3'), '--seconds'),
     connections: positive(values.connections, '--connections'),
+    workers: positive(values.workers, '--workers'),
     isQuick: values.quick,
     only: values.only,
     on: values.on,

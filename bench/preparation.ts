@@ -19,6 +19,10 @@ export interface Credentials {
 export interface Population {
   machine: Credentials;
   application: Credentials;
+  /** The same with ID tokens by EdDSA: signing with RSA takes as long as much of the rest. */
+  quickApplication: Credentials;
+  /** An API whose tokens are JWTs by EdDSA; the machine client may act there. */
+  api: string;
   emails: readonly string[];
   password: string;
 }
@@ -35,15 +39,30 @@ export async function populate({ command }: SetUp): Promise<Population> {
     return { clientId: created.client_id, secret: created.client_secret };
   };
   const machine = await createClient('--name', 'bench machine', '--grant-type', 'client_credentials');
-  const application = await createClient(
-    '--name',
-    'bench application',
-    `--redirect-uri=${REDIRECT_URI}`,
-    '--first-party',
-    '--grant-type=authorization_code',
-    '--grant-type=refresh_token',
-    '--scope=openid profile email offline_access',
-  );
+  const createApplication = (...args: string[]): Promise<Credentials> =>
+    createClient(
+      '--name',
+      'bench application',
+      `--redirect-uri=${REDIRECT_URI}`,
+      '--first-party',
+      '--grant-type=authorization_code',
+      '--grant-type=refresh_token',
+      '--scope=openid profile email offline_access',
+      ...args,
+    );
+  const application = await createApplication();
+  const quickApplication = await createApplication('--id-token-alg=EdDSA');
+  const api = 'https://api.bench.example';
+  await command([
+    'apis',
+    'create',
+    `--identifier=${api}`,
+    '--name=bench API',
+    '--permission=read=Read',
+    '--alg=EdDSA',
+    '--json',
+  ]);
+  await command(['clients', 'permit', machine.clientId, api, 'read', '--json']);
   const emails = Array.from({ length: PEOPLE }, (_, index) => `person-${index}@bench.example`);
   for (const email of emails) {
     await command(
@@ -51,7 +70,7 @@ export async function populate({ command }: SetUp): Promise<Population> {
       `${PASSWORD}\n`,
     );
   }
-  return { machine, application, emails, password: PASSWORD };
+  return { machine, application, quickApplication, api, emails, password: PASSWORD };
 }
 
 /** PKCE's verifier is the same for all: what it is does not matter here. */
@@ -98,8 +117,13 @@ export function basic({ clientId, secret }: Credentials): string {
 /** Up to `wanted` authorization codes, within `seconds`: people who are signed in meet the application once more. */
 export async function prepareCodes(
   { issuer }: SetUp,
-  { application, emails, password }: Population,
-  { wanted, seconds, connections }: { wanted: number; seconds: number; connections: number },
+  { emails, password }: Population,
+  {
+    application,
+    wanted,
+    seconds,
+    connections,
+  }: { application: Credentials; wanted: number; seconds: number; connections: number },
 ): Promise<string[]> {
   const cookies = await Promise.all(
     Array.from({ length: SESSIONS }, async (_, index) => {

@@ -41,13 +41,14 @@ export function formatSetUp({ name, stores, floor, scenarios, loginFlood }: SetU
   const floorCpu = floor.cpuMicroseconds.server;
   const rows = [floor, ...scenarios].map((each) => {
     const { server, hashing, postgres, redis } = each.cpuMicroseconds;
+    const below = each.floorMicroseconds ?? floorCpu;
     return [
       each.name,
       each.perSecond.toFixed(0),
       milliseconds(each.p50Ms),
       milliseconds(each.p99Ms),
       micro(server),
-      server !== undefined && Number.isFinite(server) && floorCpu ? (server / floorCpu).toFixed(1) : '–',
+      server !== undefined && Number.isFinite(server) && below ? (server / below).toFixed(1) : '–',
       each === floor ? '' : micro(hashing),
       each === floor ? '' : micro(postgres),
       each === floor ? '' : micro(redis),

@@ -40,7 +40,11 @@ interface Place {
 
 export async function startSetUp(
   name: SetUpName,
-  { services, profileDirectory }: { services: TestServices; profileDirectory: string | undefined },
+  {
+    services,
+    profileDirectory,
+    workers,
+  }: { services: TestServices; profileDirectory: string | undefined; workers: number },
 ): Promise<SetUp> {
   const dataDir = await mkdtemp(path.join(await temporaryDirectoryForAll(), 'gatehouse-bench-'));
   // Root's PostgreSQL runs as another user, and would keep its data elsewhere, where nobody removes them.
@@ -63,6 +67,7 @@ export async function startSetUp(
       // A crowd from one address with a handful of accounts is what the throttle is for.
       GATEHOUSE_THROTTLE_ACCOUNT_FREE_FAILURES: '1000',
       GATEHOUSE_THROTTLE_ADDRESS_FREE_FAILURES: '100000',
+      GATEHOUSE_WORKERS: String(workers),
       ...place.env,
     };
     const server = await startGatehouseProcess({
@@ -159,7 +164,9 @@ async function readTimes(
   const isBackend = ({ command }: { command: string }): boolean =>
     command.startsWith('postgres: ') && command.includes(` ${database} `);
   return {
-    server: timesOf(tree.filter(({ pid }) => pid === server)),
+    server: timesOf(
+      tree.filter(({ pid, command }) => pid === server || command.includes('gatehouse.mjs start')),
+    ),
     hashing: timesOf(tree.filter(({ command }) => command.includes('hashing/worker.ts'))),
     postgres: timesOf((name === 'embedded' ? tree : processes).filter(isBackend)),
     redis: await redisTimes(),

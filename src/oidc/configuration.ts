@@ -54,7 +54,6 @@ export interface ConfigurationInput {
   jwks: NonNullable<Configuration['jwks']>;
   /** Those that have a key. No HS*: secrets are stored hashed. */
   signingAlgs: readonly SigningAlg[];
-  hasExternalKeys: boolean;
   cookieKeys: string[];
   adapter: (name: string) => Adapter;
   policy: NonNullable<NonNullable<Configuration['interactions']>['policy']>;
@@ -216,7 +215,8 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
 
     features: {
       devInteractions: { enabled: false },
-      ...(input.hasExternalKeys ? { externalSigningSupport: { enabled: true, ack: 'experimental-01' } } : {}),
+      // Keys that sign by themselves: those of an external service, and the quick ones (external-key.ts).
+      externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       clientCredentials: { enabled: true },
       introspection: {
         enabled: true,

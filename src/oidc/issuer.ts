@@ -12,7 +12,6 @@ import type { ApprovalService } from '../approvals/service.ts';
 import type { AuthorizationTypeService } from '../apis/type-service.ts';
 import type { RevocationList } from '../audit/revocations.ts';
 import type { ClientService } from '../clients/service.ts';
-import { isPublicOnly } from '../keys/external.ts';
 import type { KeyService } from '../keys/service.ts';
 import type { SigningAlg } from '../keys/signing-key.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -36,7 +35,7 @@ import { type CibaDependencies, createCiba } from './ciba.ts';
 import { createDeviceEntry, type DevicePages } from './device-entry.ts';
 import { createDpopRules } from './dpop.ts';
 import { createEventRecorder } from './events.ts';
-import { toRemoteKey } from './external-key.ts';
+import { toProviderKey } from './external-key.ts';
 import { createSigners } from './fast/signing.ts';
 import { createFastPaths, type FastPath, type FastPaths } from './fast/paths.ts';
 import { createFindAccount, type ProviderAccount } from './find-account.ts';
@@ -55,11 +54,7 @@ import { createMayReach } from './self-registered.ts';
 import { createSignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
 import { createStructuredTokens } from './structured-tokens.ts';
-import {
-  createPairwiseIdentifier,
-  createSubjectOf,
-  type SubjectIdentifiers,
-} from './subject-identifiers.ts';
+import { createPairwiseIdentifier, createSubjectOf, type SubjectIdentifiers } from './subject-identifiers.ts';
 import { createTokenExchange } from './token-exchange/token-exchange.ts';
 import { createMayIntrospect } from './token-readers.ts';
 import type { UserCodeThrottle } from './user-code-throttle.ts';
@@ -270,9 +265,8 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         ciba,
         mayIntrospect,
         jwks: {
-          keys: jwks.keys.map((jwk) => (isPublicOnly(jwk) ? toRemoteKey(jwk, keys.signExternally) : jwk)),
+          keys: jwks.keys.map((jwk) => toProviderKey(jwk, keys.signExternally)),
         },
-        hasExternalKeys: jwks.keys.some(isPublicOnly),
         signingAlgs: signing.map(({ alg }) => alg as SigningAlg),
         fetch: dependencies.outgoing.fetch,
         cookieKeys: keys.cookieKeys(),

@@ -165,6 +165,10 @@ function parse(presented: unknown): Metadata {
       'Software statements are not supported here: nobody’s are trusted.',
     );
   }
+  // No text of PostgreSQL's holds them, wherever they stand.
+  if (/\\u(?:0000|d[89a-f][0-9a-f]{2})/i.test(JSON.stringify(given))) {
+    throw refuse('it holds zeros, or halves of characters');
+  }
   const result = schema.safeParse(given);
   if (result.success) return result.data;
   const [issue] = result.error.issues;

@@ -11,6 +11,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 
 import { appendInTransaction } from '../../audit/append.ts';
 import type { Actor } from '../../audit/events.ts';
+import { insertRevocation } from '../../audit/revocations.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database, Queryable } from '../../platform/database.ts';
 import { AppError } from '../../platform/errors.ts';
@@ -26,6 +27,7 @@ import type { RegistrationPolicy } from './policy.ts';
 import {
   countRegistrations,
   findRegistration,
+  forgetConsents,
   insertRegistration,
   isUnusedSince,
   replaceAccess,
@@ -62,7 +64,10 @@ export interface RegistrationService {
   register: (metadata: unknown, initialToken: string | undefined) => Promise<Registered>;
   /** @throws AppError `invalid_token` (401) */
   read: (clientId: string, accessToken: string) => Promise<Client>;
-  /** What is left out is taken back (RFC 7592 §2.2). The access token is replaced. @throws as both above */
+  /**
+   * What is left out is taken back (RFC 7592 §2.2). The access token is replaced. Where people are sent to an address
+   * that was not registered before, all that they let the client do ends. @throws as both above
+   */
   replace: (clientId: string, accessToken: string, metadata: unknown) => Promise<Registered>;
   /** @throws AppError `invalid_token` (401) */
   remove: (clientId: string, accessToken: string) => Promise<void>;
@@ -137,6 +142,18 @@ export function createRegistrationService({
     return secret;
   };
 
+  /** It sends people elsewhere now: what they let it do, they let another one do. */
+  const startOver = async (tx: Queryable, clientId: string): Promise<void> => {
+    await forgetConsents(tx, clientId);
+    await insertRevocation(tx, {
+      kind: 'client',
+      id: clientId,
+      before: clock.now(),
+      expiresAt: new Date(clock.now().getTime() + longestTokenSeconds * 1_000),
+      reason: 'the client sends people elsewhere',
+    });
+  };
+
   return {
     register: async (metadata, initialToken) => {
       const now = clock.now();
@@ -200,6 +217,8 @@ export function createRegistrationService({
         });
         const changed = changedProperties(before, { ...before, ...after });
         await updateClient(tx, clientId, after, clock.now());
+        if (after.redirectUris.some((uri) => !before.redirectUris.includes(uri)))
+          await startOver(tx, clientId);
         if (!hasSecret(after)) await deleteSecrets(tx, clientId);
         const secret = before.secrets.length === 0 ? await addSecret(tx, after, clientId) : undefined;
         await appendInTransaction(

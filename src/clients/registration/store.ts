@@ -46,6 +46,11 @@ export async function replaceAccess(
   return rowCount === 1;
 }
 
+/** What people said yes to (oidc/consents.ts) was to send them elsewhere. */
+export async function forgetConsents(tx: Queryable, clientId: string): Promise<void> {
+  await tx.query('delete from consents where client_id = $1', [clientId]);
+}
+
 /** Up to the limit: nobody needs to know how many more there are. */
 export async function countRegistrations(db: Queryable, limit: number): Promise<number> {
   const { rowCount } = await db.query('select 1 from client_registrations limit $1', [limit]);

@@ -376,6 +376,42 @@ describe('looking after the registration', () => {
     expect(answers.filter(({ status }) => status === 401)).toHaveLength(9);
   });
 
+  it('starts over with people where it sends them elsewhere', async () => {
+    const { clientId, secret, access, uri } = await registered();
+    const application = { clientId, secret, redirectUri: METADATA.redirect_uris[0]! };
+    const person = createPerson(server.issuer);
+    const credentials = await registerPerson(server);
+    const ask = () => authorizationRequest(server, application, { scope: 'openid offline_access' });
+    const request = ask();
+    const consent = await authorize(person, request, credentials);
+    const visited = await person.submit(consent, { decision: 'allow' }, '/consent');
+    const tokens = await tokensOf(
+      await redeem(server, application, { code: codeOf(visited), verifier: request.verifier }),
+    );
+    expect((await authorize(person, ask())).isAway).toBe(true);
+
+    const changed = await send(uri, {
+      method: 'PUT',
+      token: access,
+      body: { ...METADATA, client_id: clientId, client_name: 'Handbook' },
+    });
+    expect((await authorize(person, ask())).isAway).toBe(true);
+    const elsewhere = [...METADATA.redirect_uris, 'https://new.corp.example/callback'];
+    await send(uri, {
+      method: 'PUT',
+      token: String(changed.body['registration_access_token']),
+      body: { ...METADATA, client_id: clientId, redirect_uris: elsewhere },
+    });
+    await server.subjects.revocations.refresh();
+    const again = await authorize(person, ask());
+    expect(again.html).toContain('Nobody here has checked this app');
+    const refreshed = await tokenRequest(server, application, {
+      grant_type: 'refresh_token',
+      refresh_token: tokens.refresh_token ?? '',
+    });
+    expect(refreshed.status).toBe(400);
+  });
+
   it('gives a secret to a client that changes to one', async () => {
     const { clientId, access, uri } = await registered({
       ...METADATA,

@@ -93,13 +93,21 @@ export function createDeviceCodeSaving({ store, fingerprint }: DeviceCodeDepende
     }
   };
 
+  /** A browser that came half way may begin again: its session is kept with the code. */
+  const claim = async (code: string, payload: AdapterPayload, ttlSeconds: number): Promise<void> => {
+    const sessionUid = Provider.ctx?.oidc.session?.uid;
+    if (payload['sessionUid'] === undefined || payload['sessionUid'] !== sessionUid) {
+      await once('claim', code, expiryOf(payload));
+    }
+    return write(code, { ...payload, sessionUid }, ttlSeconds);
+  };
+
   return async (code: string, payload: AdapterPayload, ttlSeconds: number): Promise<void> => {
     if (Provider.ctx?.oidc.route === 'device_authorization') return start(code, payload, ttlSeconds);
     if (FAULTS.has(payload['error'])) return undefined;
     if (payload['error'] !== undefined || payload.accountId !== undefined)
       return decide(code, payload, ttlSeconds);
-    await once('claim', code, expiryOf(payload));
-    return write(code, payload, ttlSeconds);
+    return claim(code, payload, ttlSeconds);
   };
 }
 

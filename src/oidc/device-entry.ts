@@ -163,10 +163,15 @@ export function createDeviceEntry(dependencies: DeviceEntryDependencies): Device
   };
 }
 
+interface EnteredCode {
+  inFlight?: boolean | undefined;
+  sessionUid?: string;
+}
+
 /** Counts what could be a code before it is looked up. */
 function limitGuessing(provider: Provider, throttle: UserCodeThrottle): void {
   const model = provider.DeviceCode as unknown as {
-    findByUserCode: (userCode: string, options?: object) => Promise<object | undefined>;
+    findByUserCode: (userCode: string, options?: object) => Promise<EnteredCode | undefined>;
   };
   const { findByUserCode } = model;
   model.findByUserCode = async function findCounted(this: typeof model, userCode, options) {
@@ -178,6 +183,8 @@ function limitGuessing(provider: Provider, throttle: UserCodeThrottle): void {
     if (entry.kind === 'throttled') throw new EntryThrottled(entry.retryAfterSeconds);
     const code = await findByUserCode.call(this, userCode, options);
     if (code) await orTemporarilyUnavailable(entry.succeed);
+    // Its own browser, which left half way: the library would send it off.
+    if (code?.inFlight && code.sessionUid === sessionUid) code.inFlight = undefined;
     return code;
   };
 }

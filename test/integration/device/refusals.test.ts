@@ -277,6 +277,18 @@ describe('a person', () => {
     expect([empty.status, empty.html]).toEqual([422, expect.stringContaining('Enter the code.')]);
   });
 
+  it('may begin again in the browser in which they left half way', async () => {
+    const started = await startDevice(server, tv);
+    const person = createPerson(server.issuer);
+    const left = await person.submit(await enterCode(person, server, started.user_code), { confirm: 'yes' });
+    expect(left.html).toContain('name="password"');
+    const page = await approve(person, server, started.user_code, credentials);
+    expect(page.html).toContain('Your device is connected');
+    await tokensOf(await poll(started));
+    const again = await enterCode(person, server, started.user_code);
+    expect(again.html).toContain('That code was already used.');
+  });
+
   it('cannot take a code that another browser has confirmed', async () => {
     const started = await startDevice(server, tv);
     const [owner, late] = [createPerson(server.issuer), createPerson(server.issuer)];

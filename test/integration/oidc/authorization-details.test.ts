@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import { decodeJwt } from 'jose';
 import * as oauth from 'oauth4webapi';
 import * as openid from 'openid-client';
@@ -519,6 +520,39 @@ describe('a request is refused', () => {
     const visitor = await registerVisitor();
     const pushed = await push(visitor, `[{"type":"${payment}","actions":${deep(6_000)}}]`);
     expect(await refusalOf(pushed)).toEqual([400, 'invalid_authorization_details']);
+  });
+
+  it('or taken, whatever it is, and never our fault', async () => {
+    const visitor = await registerVisitor();
+    const value = fc.jsonValue({ maxDepth: 3 });
+    const detail = fc.record(
+      {
+        type: fc.constantFrom(payment, statement, vaultType, 'other', '__proto__'),
+        locations: fc.oneof(value, fc.constant([bank.identifier])),
+        actions: fc.oneof(value, fc.subarray(['initiate', 'status', 'x'])),
+        instructedAmount: fc.oneof(value, fc.constant({ currency: 'EUR', amount: '1.00' })),
+        creditorName: fc.oneof(value, fc.string()),
+        creditorAccount: fc.oneof(value, fc.record({ iban: fc.string() })),
+        since: fc.oneof(value, fc.constant('2026-01-01')),
+      },
+      { requiredKeys: [] },
+    );
+    const parameter = fc.oneof(
+      fc.array(detail, { maxLength: 3 }).map((details) => JSON.stringify(details)),
+      value.map((given) => JSON.stringify(given)),
+      fc.string({ minLength: 1 }),
+    );
+    const answers = new Set<string>();
+    await fc.assert(
+      fc.asyncProperty(parameter, async (details) => {
+        const [status, error] = await refusalOf(await push(visitor, details));
+        answers.add(`${status} ${String(error)}`);
+        expect([201, 400]).toContain(status);
+        if (status === 400) expect(error).toBe('invalid_authorization_details');
+      }),
+      { seed: 20_261_122, numRuns: 150 },
+    );
+    expect([...answers].sort()).toEqual(['201 undefined', '400 invalid_authorization_details']);
   });
 
   it('by a client that was not given the type, or none', async () => {

@@ -29,6 +29,18 @@ describe('a second factor', () => {
       { acr: 'aal2', isEnrolled: true, accountRequires: true },
       undefined,
     ],
+    ['is asked where two are essential', { essentialAcrs: ['gold', 'aal2'] }, 'requested'],
+    [
+      'is asked where two are essential, whatever is preferred',
+      { acrValues: ['aal1'], essentialAcrs: ['aal2'] },
+      'requested',
+    ],
+    ['is not asked where one will do', { essentialAcrs: ['aal2', 'aal1'] }, undefined],
+    [
+      'is not asked where one is essential and two are there',
+      { acr: 'aal2', essentialAcrs: ['aal1'] },
+      undefined,
+    ],
     ['is asked where the session has reached nothing', { acr: undefined, isEnrolled: true }, 'enrolled'],
   ])('%s', (_, input, expected) => {
     expect(secondFactorDue({ ...nothing, ...input })).toBe(expected);

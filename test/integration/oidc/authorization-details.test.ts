@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { decodeJwt } from 'jose';
+import { decodeJwt, SignJWT } from 'jose';
 import * as oauth from 'oauth4webapi';
 import * as openid from 'openid-client';
 
@@ -28,11 +28,13 @@ import {
   registerPerson,
   tokenRequest,
   type Application,
+  type AuthorizationRequest,
 } from '../../support/application.ts';
 import { enterCode, pollDevice, registerDevice, startDevice } from '../../support/devices.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson, type Person, type Visited } from '../../support/person.ts';
+import { generateKey } from '../../support/relying-party.ts';
 
 let server: TestServer;
 let bank: RegisteredApi;
@@ -282,6 +284,48 @@ describe('authorization details', () => {
     await person.submit(page, { decision: 'allow' }, '/consent');
     const tokens = await grantedOf(await pollDevice(server, device, started.device_code));
     expect(tokens.authorization_details).toEqual([aPayment()]);
+  });
+
+  it('come in a signed request as an array, and are checked there too (RFC 9101)', async () => {
+    const key = await generateKey('ES256');
+    const visitor = await registerVisitor({ jwks: { keys: [key.jwk] }, requestObjectSigningAlg: 'ES256' });
+    const { application, person, credentials } = visitor;
+    const signed = async (details: unknown): Promise<AuthorizationRequest> => {
+      const request = authorizationRequest(server, application, { scope: 'openid' });
+      const jwt = await new SignJWT({
+        ...Object.fromEntries(new URL(request.url).searchParams),
+        authorization_details: details,
+      })
+        .setProtectedHeader({ alg: 'ES256', kid: key.jwk.kid, typ: 'oauth-authz-req+jwt' })
+        .setIssuer(application.clientId)
+        .setAudience(server.issuer)
+        .setIssuedAt()
+        .setNotBefore('0s')
+        .setExpirationTime('1m')
+        .sign(key.privateKey);
+      const query = new URLSearchParams({ client_id: application.clientId, request: jwt });
+      return { ...request, url: `${server.issuer}/oauth/authorize?${query.toString()}` };
+    };
+    const request = await signed([aPayment()]);
+    const page = await authorize(person, request, credentials);
+    const code = codeOf(await allow(visitor, page));
+    const tokens = await grantedOf(await redeem(visitor, { code, verifier: request.verifier }));
+    expect(tokens.authorization_details).toEqual([aPayment()]);
+    const refused = await authorize(person, await signed([aPayment({ per: 'day' })]));
+    expect(refused.url.searchParams.get('error')).toBe('invalid_authorization_details');
+  });
+
+  it('are part of the question that an honest retry repeats', async () => {
+    const visitor = await registerVisitor();
+    const source = await codeFor(visitor, [aPayment()], { scope: 'openid offline_access' });
+    const tokens = await grantedOf(await redeem(visitor, source));
+    const ask = (actions: string[]): Promise<Response> =>
+      refreshFor(server, visitor.application, tokens.refresh_token ?? '', {
+        authorization_details: JSON.stringify([aPayment({ actions })]),
+      });
+    const first = await grantedOf(await ask(['status']));
+    expect(await grantedOf(await ask(['status']))).toEqual(first);
+    expect(await refusalOf(await ask(['initiate']))).toEqual([400, 'invalid_grant']);
   });
 
   it('are announced for their API (RFC 9728)', async () => {

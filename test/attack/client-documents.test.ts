@@ -3,8 +3,17 @@
  * be turned into (draft-ietf-oauth-client-id-metadata-document §6).
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 
-import { authorizationRequest, authorize, codeOf, redeem, registerPerson } from '../support/application.ts';
+import { randomToken } from '../../src/platform/ids.ts';
+import {
+  authorizationRequest,
+  authorize,
+  codeOf,
+  redeem,
+  registerPerson,
+  tokenRequest,
+} from '../support/application.ts';
 import { registerApi } from '../support/apis.ts';
 import { type DocumentHost, startDocumentHost } from '../support/document-host.ts';
 import { startGatehouse, type TestServer } from '../support/gatehouse.ts';
@@ -84,6 +93,44 @@ it('signs people in to a client that only its document describes, and says that 
   expect((await recorded(server, 'client.document_read')).at(-1)?.client_id).toBe(clientId);
   expect((await recorded(server, 'consent.granted')).at(-1)?.client_id).toBe(clientId);
   expect(await server.subjects.clients.list()).toEqual([]);
+});
+
+it('lets a client prove itself by the key that its document publishes, and by no other', async () => {
+  const [own, foreign] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')]);
+  const clientId = host.serve('/keyed.json', {
+    ...DOCUMENT,
+    token_endpoint_auth_method: 'private_key_jwt',
+    jwks: { keys: [await exportJWK(own.publicKey)] },
+  });
+  const person = createPerson(server.issuer);
+  const application = { clientId, secret: undefined, redirectUri: REDIRECT_URI };
+  const request = authorizationRequest(server, application, { scope: 'openid' });
+  const consent = await authorize(person, request, await registerPerson(server));
+  const code = codeOf(await person.submit(consent, { decision: 'allow' }, '/consent'));
+  const redeemBy = async (key?: Parameters<SignJWT['sign']>[0]): Promise<number> => {
+    const proof = key && {
+      client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+      client_assertion: await new SignJWT({ jti: randomToken() })
+        .setProtectedHeader({ alg: 'ES256' })
+        .setIssuer(clientId)
+        .setSubject(clientId)
+        .setAudience(server.issuer)
+        .setIssuedAt()
+        .setExpirationTime('1m')
+        .sign(key),
+    };
+    const response = await tokenRequest(server, application, {
+      grant_type: 'authorization_code',
+      code,
+      code_verifier: request.verifier,
+      redirect_uri: REDIRECT_URI,
+      ...proof,
+    });
+    return response.status;
+  };
+  expect(await redeemBy()).toBe(401);
+  expect(await redeemBy(foreign.privateKey)).toBe(401);
+  expect(await redeemBy(own.privateKey)).toBe(200);
 });
 
 it('warns of an app on the person’s own machine, which any program there can be', async () => {
@@ -226,5 +273,6 @@ it('reaches no API that was not opened to such clients', async () => {
   const clientId = host.serve('/curious', DOCUMENT);
   const { identifier } = await registerApi(server);
   const page = await open(clientId, { resource: identifier, scope: 'openid read' });
-  expect(page.url.searchParams.get('error')).toBe('invalid_target');
+  expect(page.html).not.toContain('name="password"');
+  expect((await recorded(server, 'authorization.failed')).at(-1)?.payload['error']).toBe('invalid_target');
 });

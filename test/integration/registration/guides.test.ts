@@ -10,7 +10,7 @@ import { OPERATOR, registerPerson } from '../../support/application.ts';
 import { type DocumentHost, startDocumentHost } from '../../support/document-host.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { type Guide, type Guides, openGuides } from '../../support/guides.ts';
-import { createPerson, type Visited } from '../../support/person.ts';
+import { createPerson, type Person, type Visited } from '../../support/person.ts';
 import { recorded } from '../../support/registration.ts';
 
 const METADATA = {
@@ -51,8 +51,7 @@ afterAll(async () => {
 });
 
 /** The person signs in, and says yes. @returns where the browser is sent back to */
-async function allow(url: string): Promise<Visited> {
-  const visitor = createPerson(server.issuer);
+async function allow(url: string, visitor: Person = createPerson(server.issuer)): Promise<Visited> {
   let page = await visitor.open(url);
   page = await visitor.submit(page, { identifier: person.email, password: person.password }, '/login');
   expect(page.html).toContain('Nobody here has checked this app');
@@ -141,6 +140,24 @@ describe.each<[string, () => Partial<OAuthClientProvider>, () => RegExp]>([
     expect(kept.tokens?.access_token).not.toBe(former);
     expect(decodeJwt(kept.tokens?.access_token ?? '').aud).toBe(mcp);
   });
+});
+
+it('a client that asks for it stays connected when the person has signed out', async () => {
+  const kept: Kept = {};
+  const provider = providerOf(kept);
+  const scope = 'openid offline_access notes:read';
+  expect(await auth(provider, { serverUrl: mcp, scope })).toBe('REDIRECT');
+  const visitor = createPerson(server.issuer);
+  const visited = await allow(kept.openedUrl ?? '', visitor);
+  await auth(provider, {
+    serverUrl: mcp,
+    scope,
+    authorizationCode: visited.url.searchParams.get('code') ?? '',
+  });
+  await visitor.submit(await visitor.open(`${server.issuer}/oauth/logout`), { logout: 'yes' });
+  const former = kept.tokens?.access_token;
+  expect(await auth(provider, { serverUrl: mcp, scope })).toBe('AUTHORIZED');
+  expect(kept.tokens?.access_token).not.toBe(former);
 });
 
 it('the assistant of the guide signs in, and the log says who it was', async () => {

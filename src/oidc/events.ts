@@ -13,7 +13,7 @@ import { type Clock, epochSeconds } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { detailsForRecord } from './authorization-details.ts';
 import { HonestRetry } from './errors.ts';
-import { saysActive } from './messages.ts';
+import { encryptedIdToken, saysActive } from './messages.ts';
 import { presentedToken } from './structured-tokens.ts';
 import { exchangeRecord, requireLiveExchange } from './token-exchange/record.ts';
 
@@ -135,20 +135,26 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
     return Number.isFinite(exp) ? { expires_at: new Date(exp * 1000).toISOString() } : {};
   };
   const issued: Issued[] = [];
-  const issue = (kind: Issued['kind'], value: string | undefined, token?: object): void => {
+  const issue = (
+    kind: Issued['kind'],
+    value: string | undefined,
+    token?: object,
+    signedBy?: string,
+  ): void => {
     if (value)
       issued.push({
         kind,
         fingerprint: fingerprint(value),
         ...expiryOf(token),
-        ...kidOf(value),
+        ...(signedBy === undefined ? kidOf(value) : { kid: signedBy }),
       });
   };
   issue('access_token', answer.access_token, entities.AccessToken ?? entities.ClientCredentials);
   // One that does not rotate comes along with the answer, but it is the one that was presented.
   const isKept = grantType === 'refresh_token' && !entities.RotatedRefreshToken;
   if (!isKept) issue('refresh_token', answer.refresh_token, entities.RefreshToken);
-  issue('id_token', answer.id_token, claimsOf(answer.id_token));
+  const encrypted = encryptedIdToken(ctx);
+  issue('id_token', answer.id_token, encrypted ?? claimsOf(answer.id_token), encrypted?.kid);
 
   const audience = (entities.AccessToken ?? entities.ClientCredentials)?.aud;
   // What was spent decides since when the authority stands: something revoked in the meantime must win.

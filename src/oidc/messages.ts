@@ -53,23 +53,52 @@ export function announceNoEmptyList(provider: Provider): void {
 }
 
 const activeAnswers = new WeakMap<object, boolean>();
+const encryptedIdTokens = new WeakMap<object, SignedInside>();
 
-/** Keeps in mind what an introspection says, for the record: nobody but the client can read it once it is encrypted. */
-export function rememberIntrospection(provider: Provider): void {
-  const idToken = provider.IdToken.prototype as unknown as {
-    issue: (this: Introspection, options: { use: string }) => Promise<string>;
+/** What the record tells of a token that nobody but the client can read. */
+export interface SignedInside {
+  kid?: string;
+  /** Seconds since the epoch. */
+  exp: number;
+}
+
+/**
+ * Keeps in mind, for the record, what is told in answers that may be encrypted: whether an introspected token is
+ * active, and which of the keys has signed an ID token.
+ *
+ * @param keys the provider's, in its order: the first that fits signs
+ */
+export function rememberAnswers(
+  provider: Provider,
+  keys: readonly { alg?: string | undefined; kid?: string | undefined }[],
+): void {
+  const model = provider.IdToken as unknown as {
+    expiresIn: (...args: unknown[]) => number;
+    prototype: { issue: (this: Message, options: { use: string }) => Promise<string> };
   };
-  const { issue } = idToken;
-  idToken.issue = function issueRemembered(this: Introspection, options) {
+  const { issue } = model.prototype;
+  model.prototype.issue = function issueRemembered(this: Message, options) {
+    const { ctx, client } = this;
     const answer = options.use === 'introspection' ? this.extra.token_introspection : undefined;
-    if (answer && this.ctx) activeAnswers.set(this.ctx.req, answer.active);
+    if (ctx && answer) activeAnswers.set(ctx.req, answer.active);
+    if (ctx && options.use === 'idtoken' && client.idTokenEncryptedResponseAlg !== undefined) {
+      const kid = keys.find(({ alg }) => alg === client.idTokenSignedResponseAlg)?.kid;
+      const exp = Math.floor(Date.now() / 1000) + model.expiresIn(ctx, this, client);
+      encryptedIdTokens.set(ctx.req, { exp, ...(kid === undefined ? {} : { kid }) });
+    }
     return issue.call(this, options);
   };
 }
 
-interface Introspection {
+interface Message {
   ctx?: KoaContextWithOIDC;
+  client: { idTokenEncryptedResponseAlg?: string; idTokenSignedResponseAlg: string };
   extra: { token_introspection?: { active: boolean } };
+}
+
+/** The ID token of this answer, where it is encrypted. */
+export function encryptedIdToken({ req }: KoaContextWithOIDC): SignedInside | undefined {
+  return encryptedIdTokens.get(req);
 }
 
 /** Whether the answer to an introspection says that the token is active, in whichever form it is given. */

@@ -18,7 +18,7 @@ import type { DeviceEntry } from './device-entry.ts';
 import type { DpopRules } from './dpop.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { EventRecorder } from './events.ts';
-import { announceNoEmptyList, rememberIntrospection } from './messages.ts';
+import { announceNoEmptyList, rememberAnswers } from './messages.ts';
 import type { MutualTls } from './mutual-tls.ts';
 import { keepStrangersHere } from './open-redirects.ts';
 import { type RecordKeeping, recordBeforeResponse } from './record-before-response.ts';
@@ -81,7 +81,7 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   prefixTokenIds(provider);
   limitPushedRequests(provider, dependencies.parSeconds);
   applyRoleClaims(provider, clientOf);
-  rememberIntrospection(provider);
+  rememberAnswers(provider, configuration.jwks?.keys ?? []);
   announceNoEmptyList(provider);
   dependencies.authorizationDetails.checkBeforeSpending(provider);
   dependencies.resources.checkBeforeSpending(provider);

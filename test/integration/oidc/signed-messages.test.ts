@@ -180,6 +180,10 @@ describe('ID token and userinfo', () => {
     expect(decodeProtectedHeader(tokens.id_token ?? '')).toMatchObject({ alg, enc, kid: key.jwk.kid });
     const sub = tokens.claims()?.sub ?? '';
     expect(sub).toBe(credentials.account.sub);
+    expect(await recordedIdToken(party)).toMatchObject({
+      kid: await signingKidOf(party),
+      expires_at: expect.any(String),
+    });
     expect(await openid.fetchUserInfo(party.config, tokens.access_token, sub)).toMatchObject({
       sub,
       email: credentials.email,
@@ -276,3 +280,19 @@ describe('what the server says about itself', () => {
     expect(Object.keys(metadata).filter((name) => name.startsWith('request_object_encryption'))).toEqual([]);
   });
 });
+
+/** What the record says of it: which key signed it, though nobody can see that in an encrypted one. */
+async function recordedIdToken({ application }: RelyingParty): Promise<unknown> {
+  const { rows } = await server.database.db.query<{ issued: { kind: string }[] }>(
+    `select payload -> 'issued' as issued from audit_events where type = 'token.issued' and client_id = $1`,
+    [application.clientId],
+  );
+  return rows[0]?.issued.find(({ kind }) => kind === 'id_token');
+}
+
+/** Of the one key there is for RS256, unless another is to come. */
+async function signingKidOf({ config }: RelyingParty): Promise<unknown> {
+  const response = await fetch(config.serverMetadata().jwks_uri!);
+  const { keys } = (await response.json()) as { keys: { alg: string; kid: string }[] };
+  return keys.find(({ alg }) => alg === 'RS256')?.kid;
+}

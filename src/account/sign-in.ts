@@ -15,7 +15,7 @@ import type { AccountDoor } from './visit.ts';
 export function startSignIn(
   ctx: Context,
   door: AccountDoor,
-  wanted: { acr?: string; maxAgeSeconds?: number } = {},
+  wanted: { acr?: string; isAnew?: boolean } = {},
 ): void {
   const state = randomToken(16);
   ctx.cookies.set(cookieName(door), state, {
@@ -29,7 +29,7 @@ export function startSignIn(
     scope: 'openid',
     state,
     ...(wanted.acr === undefined ? {} : { acr_values: wanted.acr }),
-    ...(wanted.maxAgeSeconds === undefined ? {} : { max_age: String(wanted.maxAgeSeconds) }),
+    ...(wanted.isAnew ? { prompt: 'login' } : {}),
   });
   seeOther(ctx, `${door.issuer}/oauth/authorize?${parameters.toString()}`);
 }

@@ -32,7 +32,7 @@ export interface Visitor {
 /** What stands between the visitor and an approval. */
 export type Obstacle =
   /** A sign-in with more, or a newer one, and they may approve. */
-  { kind: 'sign-in'; acr?: 'aal2'; maxAgeSeconds?: number } | { kind: 'role-missing'; role: string };
+  { kind: 'sign-in'; acr?: 'aal2'; isAnew?: true } | { kind: 'role-missing'; role: string };
 
 export interface WaitingApproval {
   id: string;
@@ -94,12 +94,12 @@ export function createApprovalDesk(dependencies: ApprovalDeskDependencies): Appr
     const isOld =
       maxAgeSeconds !== undefined &&
       epochSeconds(clock) - authTime > maxAgeSeconds &&
-      authTime * 1000 < createdAt.getTime();
+      authTime < Math.floor(createdAt.getTime() / 1000);
     if (reason === undefined && !isOld) return undefined;
     return {
       kind: 'sign-in',
       ...(reason === undefined ? {} : { acr: 'aal2' }),
-      ...(isOld ? { maxAgeSeconds } : {}),
+      ...(isOld ? { isAnew: true } : {}),
     };
   };
 

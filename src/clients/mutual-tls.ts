@@ -10,7 +10,7 @@ import type { ClientDefinition, Jwks } from './client.ts';
 import { isDistinguishedName } from './distinguished-name.ts';
 
 /** The properties of a subject that a client can be known by; each has exactly one of them. */
-export const CERTIFICATE_SUBJECTS = [
+const CERTIFICATE_SUBJECTS = [
   'tlsClientAuthSubjectDn',
   'tlsClientAuthSanDns',
   'tlsClientAuthSanUri',

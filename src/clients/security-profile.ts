@@ -29,10 +29,14 @@ export function underProfile(definition: ClientDefinition, given: object): Clien
   const set = <T extends object>(properties: T): Partial<T> =>
     Object.fromEntries(Object.entries(properties).filter(([property]) => !isSaid(property))) as Partial<T>;
   const isBound = definition.dpopBoundAccessTokens || definition.tlsClientCertificateBoundAccessTokens;
+  // Who shows a certificate anyway need not prove a key besides.
+  const binding = hasCertificate(definition)
+    ? { tlsClientCertificateBoundAccessTokens: true }
+    : { dpopBoundAccessTokens: true };
   return {
     ...definition,
     ...set({ requirePkce: true, requirePushedAuthorizationRequests: true }),
-    ...(isBound ? {} : set({ dpopBoundAccessTokens: true })),
+    ...(isBound ? {} : set(binding)),
     ...(FAPI_SIGNING_ALGS.has(definition.idTokenAlg) ? {} : set({ idTokenAlg: OUR_ALG })),
     // Without an algorithm these answers, where a client asks for them, are signed by RS256.
     ...set({ introspectionSignedResponseAlg: definition.introspectionSignedResponseAlg ?? OUR_ALG }),

@@ -43,6 +43,19 @@ describe('the profile fapi2', () => {
     expect(client).toMatchObject({ dpopBoundAccessTokens: false, idTokenAlg: 'EdDSA' });
   });
 
+  it('binds the tokens of a client that shows a certificate to that', () => {
+    const { jwks: _jwks, ...rest } = FAPI;
+    const client = defineClient({
+      ...rest,
+      authMethod: 'tls_client_auth',
+      tlsClientAuthSanDns: 'bank.example',
+    });
+    expect(client).toMatchObject({
+      tlsClientCertificateBoundAccessTokens: true,
+      dpopBoundAccessTokens: false,
+    });
+  });
+
   it('takes a machine as well', () => {
     const machine = defineClient({
       name: 'Batch',

@@ -14,6 +14,8 @@ type RequestObjects = NonNullable<NonNullable<Configuration['features']>['reques
 
 const MAX_LIFE_SECONDS = 3_600;
 const MAX_AHEAD_SECONDS = 60;
+/** Of objects and lists in a request, one within the other. */
+const MAX_DEPTH = 32;
 /** §10.8: its own type, or none in particular. */
 const TYPES: ReadonlySet<string> = new Set(['oauth-authz-req+jwt', 'jwt']);
 /** Where requests are taken. */
@@ -68,8 +70,8 @@ function mediaType(typ: string): string {
 }
 
 /**
- * The library makes text of every parameter in a request, and falls over what has none (`{"toString": null}`). Such a
- * request is not shown to it: it finds something that is none, and says so.
+ * The library makes text of every parameter in a request, and falls over what has none (`{"toString": null}`), or is
+ * nested deeper than the stack. Such a request is not shown to it: it finds something that is none, and says so.
  */
 export function hideUnreadableRequests(provider: Provider): void {
   const context = (provider as unknown as { OIDCContext: { prototype: object } }).OIDCContext.prototype;
@@ -104,6 +106,18 @@ function readable(params: Parameters): Parameters {
   return params;
 }
 
+/** Level by level, for a deep one must not be followed down. */
+function isShallow(value: object): boolean {
+  let level: object[] = [value];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > MAX_DEPTH) return false;
+    level = level
+      .flatMap((one) => Object.values(one) as unknown[])
+      .filter((held) => typeof held === 'object' && held !== null);
+  }
+  return true;
+}
+
 function hasText(request: string): boolean {
   let claims: Record<string, unknown>;
   try {
@@ -114,7 +128,7 @@ function hasText(request: string): boolean {
   }
   try {
     for (const [name, value] of Object.entries(claims)) if (!STRUCTURED.has(name)) String(value);
-    return true;
+    return isShallow(claims);
   } catch {
     return false;
   }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { decodeJwt, SignJWT } from 'jose';
+import { CompactSign, decodeJwt, SignJWT } from 'jose';
 import * as oauth from 'oauth4webapi';
 import * as openid from 'openid-client';
 
@@ -313,6 +313,44 @@ describe('authorization details', () => {
     expect(tokens.authorization_details).toEqual([aPayment()]);
     const refused = await authorize(person, await signed([aPayment({ per: 'day' })]));
     expect(refused.url.searchParams.get('error')).toBe('invalid_authorization_details');
+  });
+
+  it('that are nested without end in a signed request are no fault of ours', async () => {
+    const key = await generateKey('ES256');
+    const visitor = await registerVisitor({ jwks: { keys: [key.jwk] }, requestObjectSigningAlg: 'ES256' });
+    const { application } = visitor;
+    const now = Math.floor(Date.now() / 1000);
+    const { searchParams } = new URL(authorizationRequest(server, application).url);
+    const claims = {
+      ...Object.fromEntries(searchParams),
+      iss: application.clientId,
+      aud: server.issuer,
+      iat: now,
+      nbf: now,
+      exp: now + 60,
+    };
+    for (const parameter of ['authorization_details', 'claims', 'resource', 'state']) {
+      const text = JSON.stringify({ ...claims, [parameter]: 'NESTED' }).replaceAll('"NESTED"', deep(12_000));
+      const jwt = await new CompactSign(new TextEncoder().encode(text))
+        .setProtectedHeader({ alg: 'ES256', kid: key.jwk.kid, typ: 'oauth-authz-req+jwt' })
+        .sign(key.privateKey);
+      const pushed = await fetch(`${server.issuer}/oauth/par`, {
+        method: 'POST',
+        headers: { authorization: basicOf(application) },
+        body: new URLSearchParams({ client_id: application.clientId, request: jwt }),
+      });
+      expect([parameter, ...(await refusalOf(pushed))]).toEqual([parameter, 400, 'invalid_request_object']);
+    }
+    const plain = await fetch(`${server.issuer}/oauth/par`, {
+      method: 'POST',
+      headers: { authorization: basicOf(application) },
+      body: new URLSearchParams({
+        ...Object.fromEntries(searchParams),
+        claims: `{"id_token":{"email":${deep(6_000)}}}`,
+      }),
+    });
+    // What is not asked for as OIDC Core §5.5 has it is passed over.
+    expect(plain.status).toBe(201);
   });
 
   it('are part of the question that an honest retry repeats', async () => {

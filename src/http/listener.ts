@@ -111,7 +111,7 @@ function renewWith(server: TlsServer, tls: TlsFiles): void {
     } catch {
       // The certificate in use goes on serving.
     }
-  }, RENEWAL_POLL_MS);
+  }, tls.renewalPollMs ?? RENEWAL_POLL_MS);
   timer.unref();
   server.once('close', () => clearInterval(timer));
 }

@@ -12,6 +12,8 @@ export interface TlsFiles {
   clientCaFile?: string;
   /** Whether connections are asked for a certificate; none need have one. */
   requestsCertificates: boolean;
+  /** How often the files are looked at. */
+  renewalPollMs?: number;
 }
 
 /** @throws AppError `tls_file` (500) naming the file that cannot be read */

@@ -30,7 +30,15 @@ const SCOPE_OF_CLAIM: ReadonlyMap<string, string> = new Map(
   ),
 );
 
-const claimRequest = z.union([z.null(), z.record(z.string(), z.unknown())]);
+const simple = z.union([z.string(), z.number(), z.boolean()]);
+/** Of §5.5.1, and nothing else: a request may hold anything, nested as deep as it likes. */
+const claimRequest = z
+  .object({
+    essential: z.boolean().optional().catch(undefined),
+    value: simple.optional().catch(undefined),
+    values: z.array(simple).optional().catch(undefined),
+  })
+  .nullable();
 const acrRequest = z
   .looseObject({
     essential: z.boolean().optional(),
@@ -113,11 +121,8 @@ function readAcr(request: unknown): RequestedAcr {
 }
 
 function allowed(claims: Record<string, unknown>, scopes: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(claims).filter(
-      ([claim, request]) =>
-        (ABOUT_SIGN_IN.has(claim) || scopes.includes(SCOPE_OF_CLAIM.get(claim) ?? '')) &&
-        claimRequest.safeParse(request).success,
-    ),
-  );
+  const permitted = Object.entries(claims)
+    .filter(([claim]) => ABOUT_SIGN_IN.has(claim) || scopes.includes(SCOPE_OF_CLAIM.get(claim) ?? ''))
+    .map(([claim, request]) => [claim, claimRequest.safeParse(request).data] as const);
+  return Object.fromEntries(permitted.filter(([, request]) => request !== undefined));
 }

@@ -5,6 +5,7 @@ import { decodeJwt, type JWTPayload } from 'jose';
 import {
   authorizationRequest,
   authorize,
+  basicOf,
   codeOf,
   redeem,
   registerApplication,
@@ -219,6 +220,18 @@ it.each<[string, string]>([
 ])('%s is passed over', async (_name, claims) => {
   const { userinfo } = await told(own, { scope: 'openid', claims });
   expect(userinfo).toEqual({ sub: who.account.sub });
+});
+
+it('what is nested beyond the stack is passed over', async () => {
+  const deep = `${'['.repeat(8_000)}${']'.repeat(8_000)}`;
+  const { searchParams } = new URL(authorizationRequest(server, own, { scope: 'openid' }).url);
+  searchParams.set('claims', `{"userinfo":{"email":{"a":${deep}}}}`);
+  const answer = await fetch(`${server.issuer}/oauth/par`, {
+    method: 'POST',
+    headers: { authorization: basicOf(own) },
+    body: searchParams,
+  });
+  expect([answer.status, await answer.json()]).toMatchObject([201, { request_uri: expect.any(String) }]);
 });
 
 async function recordsOf(type: string): Promise<Record<string, unknown>[]> {

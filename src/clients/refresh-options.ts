@@ -11,7 +11,7 @@ export interface RotationSubject extends Pick<
 }
 
 /** Whether every access token of the client is good only along with a proof that it is the one who asks. */
-export function isSenderConstrained(client: RotationSubject): boolean {
+function isSenderConstrained(client: RotationSubject): boolean {
   return client.dpopBoundAccessTokens || client.tlsClientCertificateBoundAccessTokens === true;
 }
 

@@ -22,7 +22,7 @@ import { wordsOf } from './entitlement.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { OidcStore } from './store/port.ts';
 
-export interface RefreshLimits {
+interface RefreshLimits {
   idleSeconds: number;
   absoluteSeconds: number;
 }
@@ -67,7 +67,7 @@ export interface RefreshTokensDependencies {
 }
 
 /** The strictest of them all; the configured ones are always among them. */
-export function strictest(
+function strictest(
   ttl: RefreshTokensDependencies['ttl'],
   wishes: readonly (RefreshWish | undefined)[],
 ): RefreshLimits {

@@ -308,6 +308,21 @@ describe('a client', () => {
   });
 });
 
+it('leads no further at its own API by a way round another', async () => {
+  await server.subjects.apis.permitClient(
+    { clientId: scene.service.clientId, api: scene.ledger.identifier, permissions: ['read', 'write'] },
+    OPERATOR,
+  );
+  const { access_token: there } = await tokensOf(await exchange());
+  const back = exchangeOf(there, scene.ledger.identifier);
+  expect((await tokensOf(await tokenRequest(server, scene.service, back))).scope).toBe('read');
+  await expectRefused(
+    await tokenRequest(server, scene.service, { ...back, scope: 'write' }),
+    'invalid_scope',
+    /does not reach so far/,
+  );
+});
+
 describe('an actor', () => {
   const withActor = (actorToken: string): Promise<Response> =>
     exchange({ actor_token: actorToken, actor_token_type: ACCESS_TOKEN });

@@ -26,6 +26,8 @@ export const exchangeSchema = z.strictObject({
   iat: z.number(),
   /** Digests of the ids of the tokens that were presented, for this one and before it. */
   parents: z.array(z.string()),
+  /** By API, what the tokens before this one permitted there: a way round leads no further. */
+  reach: z.record(z.string(), z.array(z.string())).exactOptional(),
   /** A person who acts: with their account, the right to act ends. */
   actor: z.strictObject({ accountId: z.string(), authTime: z.number() }).exactOptional(),
 });

@@ -4,7 +4,8 @@
  *
  * - Nothing is possible without the client's policy: the APIs, the clients whose tokens it exchanges, and the modes.
  * - At the API that the presented token is for, the new one permits no more than that did; at another, what the operator
- *   lets the client do there. Nowhere more than the person may.
+ *   lets the client do there, and on the way back no more than was permitted on the way out. Nowhere more than the
+ *   person may.
  * - It lives no longer than the presented token, and ends with it, with the person's sign-in, and with whoever acts.
  * - A token that is bound to a key is exchanged with a proof of that key only.
  *
@@ -23,7 +24,7 @@ import { orTemporarilyUnavailable } from '../errors.ts';
 import type { ProviderAccount } from '../find-account.ts';
 import { ACR_TWO_FACTORS } from '../requirements.ts';
 import type { Resources } from '../resources.ts';
-import { type Act, rememberExchange } from './authority.ts';
+import { type Act, type Exchange, rememberExchange } from './authority.ts';
 import type { Actor, PresentedTokens } from './presented.ts';
 import { refuse, type Subject } from './subject.ts';
 import { type ProofRules, provenKey } from './proof.ts';
@@ -99,8 +100,10 @@ export function registerTokenExchange(provider: Provider, dependencies: TokenExc
             api,
             await orTemporarilyUnavailable(() => apis.permissionsOfClient(client.clientId, identifier)),
           );
+    // Of a token on its way back: at another API it has gained nothing for this one.
+    const before = subject.reach?.[identifier] ?? limit;
     const may = permittedByRoles(api, await account.rolesPermitting(identifier));
-    const granted = intersect(asked ?? limit, limit, may);
+    const granted = intersect(asked ?? limit, limit, before, may);
     const isLess = asked !== undefined && granted.length < new Set(asked).size;
     if (granted.length === 0 || isLess) {
       throw new errors.InvalidScope('the exchange does not reach so far', (asked ?? limit).join(' '));
@@ -166,6 +169,7 @@ export function registerTokenExchange(provider: Provider, dependencies: TokenExc
         clientId: subject.signedInTo,
         iat: subject.iat,
         parents,
+        ...reachOf(subject),
         ...(actor?.person ? { actor: actor.person } : {}),
       },
       ...pick(subject, ['grantId', 'accountId', 'sessionUid', 'authTime', 'acr', 'amr']),
@@ -175,6 +179,10 @@ export function registerTokenExchange(provider: Provider, dependencies: TokenExc
       ...(actor ? { actor: actor.act.sub } : {}),
     });
 
+    const info = await dependencies.resources.info(ctx, api.identifier);
+    const secondsLeft = subject.exp - epochSeconds(clock);
+    // To the library none would mean the usual life.
+    if (secondsLeft < 1) throw refuse('it has expired meanwhile');
     const token = new provider.AccessToken({
       accountId: subject.accountId,
       client: providerClient,
@@ -189,16 +197,13 @@ export function registerTokenExchange(provider: Provider, dependencies: TokenExc
           client.accessTokenTtlSeconds,
           api.accessTokenTtlSeconds,
         ),
-        subject.exp - epochSeconds(clock),
+        secondsLeft,
       ),
     });
     const { ResourceServer } = provider as unknown as {
       ResourceServer: new (identifier: string, info: object) => never;
     };
-    token.resourceServer = new ResourceServer(
-      api.identifier,
-      await dependencies.resources.info(ctx, api.identifier),
-    );
+    token.resourceServer = new ResourceServer(api.identifier, info);
     token.scope = scope.join(' ');
     if (binding.jkt !== undefined) token.setThumbprint('jkt', binding.jkt);
     if (binding.certificate !== undefined) Object.assign(token, { 'x5t#S256': binding.certificate });
@@ -236,6 +241,12 @@ function checkPolicy(client: Client, subject: Subject, actor: Actor | undefined)
 function chained(actor: Actor | undefined, { act }: Subject): Act | undefined {
   if (!actor) return act;
   return { ...actor.act, ...(act ? { act } : {}) };
+}
+
+/** What the subject permits where it is for, and what those before it did elsewhere. */
+function reachOf({ reach, audience, scope }: Subject): Pick<Exchange, 'reach'> {
+  if (audience === undefined) return reach ? { reach } : {};
+  return { reach: { ...reach, [audience]: [...(scope ?? [])] } };
 }
 
 function depthOf(act: Act | undefined): number {

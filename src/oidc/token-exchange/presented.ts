@@ -85,6 +85,7 @@ export function createPresentedTokens(dependencies: PresentedDependencies): Pres
       scope: wordsOf(token.scope),
       ...bindingOf(token),
       parents: [...(carried?.parents ?? []), digest(String(payload.jti))],
+      ...(carried?.reach === undefined ? {} : { reach: carried.reach }),
     };
   };
 

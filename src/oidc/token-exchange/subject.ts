@@ -25,6 +25,8 @@ export interface Subject {
   jkt?: string;
   certificate?: string;
   parents: string[];
+  /** By API, what the tokens that were exchanged for this one permitted there. */
+  reach?: Record<string, string[]>;
 }
 
 /** The client is told the same whatever it was; the record tells. */

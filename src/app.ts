@@ -168,7 +168,7 @@ async function serve(
     issuer,
     outgoing,
     outgoingTimeoutMs: config.outgoing.timeoutMs,
-    findClient: clients.find,
+    findClient: clients.findKnown,
     tellSubject: subjectIdentifiers.tellById,
     sign: keys.signJwt,
     sessionSeconds: longestSessionBoundSeconds(config.ttl),

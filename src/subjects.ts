@@ -93,7 +93,7 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
     isApi: async (identifier) => (await apis.find(identifier)) !== undefined,
   });
   const clients = createClientService({
-    findDocument: documents.find,
+    documents,
     db,
     clock,
     longestTokenSeconds,
@@ -190,7 +190,7 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
     signOut: createSignOutService({
       db,
       clock,
-      findClient: clients.find,
+      findClient: clients.findKnown,
       endsOfflineGrants: config.signOut.endsOfflineGrants,
       sessionSeconds: longestSessionBoundSeconds(config.ttl),
       longestGrantSeconds: longestTokenSeconds,

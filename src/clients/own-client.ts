@@ -41,10 +41,16 @@ function accountClient(issuer: string): Client {
 }
 
 /** The clients, and our own among them. */
-export function withAccountClient<Service extends { find: (id: string) => Promise<Client | undefined> }>(
+export function withAccountClient<Service extends Record<'find' | 'findKnown', Find>>(
   clients: Service,
   issuer: string,
 ): Service {
   const own = accountClient(issuer);
-  return { ...clients, find: async (id: string) => (id === own.clientId ? own : clients.find(id)) };
+  const orOwn =
+    (find: Find): Find =>
+    async (id) =>
+      id === own.clientId ? own : find(id);
+  return { ...clients, find: orOwn(clients.find), findKnown: orOwn(clients.findKnown) };
 }
+
+type Find = (id: string) => Promise<Client | undefined>;

@@ -27,6 +27,7 @@ import {
 } from './definition.ts';
 import { responseSigningAlgs } from './message-options.ts';
 import { deleteInTransaction } from './deletion.ts';
+import type { ClientDocuments } from './documents/service.ts';
 import { assertInSector, changesSector, readSector, type SectorDocument } from './pairwise.ts';
 import { checkSelfRegistered } from './registration/rules.ts';
 import { assertFreeName } from './names.ts';
@@ -74,6 +75,8 @@ export interface ClientService {
    * client changes. Before `start` nothing is kept in memory.
    */
   find: (clientId: string) => Promise<Client | undefined>;
+  /** The same without asking anybody's host: clients of documents as far as they are in memory, however old. */
+  findKnown: (clientId: string) => Promise<Client | undefined>;
   /** In the order of their ids; all of them unless a limit is given. */
   list: (page?: { limit?: number; after?: string }) => Promise<Client[]>;
   update: (clientId: string, changes: ClientChanges, by: Actor) => Promise<Client>;
@@ -110,7 +113,7 @@ export function createClientService({
   db,
   clock,
   outgoing,
-  findDocument = async () => undefined,
+  documents = { find: async () => undefined, known: () => undefined },
   staleAfterSeconds = 300,
   idTokenAlgs = ['RS256', 'ES256', 'EdDSA'],
   longestTokenSeconds = 400 * 86_400,
@@ -121,8 +124,8 @@ export function createClientService({
   clock: Clock;
   /** For the documents that bind clients to their sector. */
   outgoing?: Outgoing;
-  /** For an id that no registered client has: the client that its document describes (documents/). */
-  findDocument?: (clientId: string) => Promise<Client | undefined>;
+  /** For ids that no registered client has. */
+  documents?: ClientDocuments;
   /** Those that there are keys for. */
   idTokenAlgs?: readonly IdTokenAlg[];
   staleAfterSeconds?: number;
@@ -156,6 +159,11 @@ export function createClientService({
       400,
       `There is no ${alg} key to sign with. Add it to keys.algorithms, or choose from ${idTokenAlgs.join(', ')}.`,
     );
+  };
+
+  const findRegistered = async (clientId: string): Promise<Client | undefined> => {
+    if (!isClientId(clientId)) return undefined;
+    return isKnownFresh() ? cache.find(clientId) : findClient(db, clientId);
   };
 
   /** One change: made, recorded and announced in one transaction. */
@@ -230,11 +238,9 @@ export function createClientService({
       return client ?? notFound(clientId);
     },
 
-    find: async (clientId) => {
-      const isOurs = isClientId(clientId);
-      const own = isOurs && (await (isKnownFresh() ? cache.find(clientId) : findClient(db, clientId)));
-      return own || findDocument(clientId);
-    },
+    find: async (clientId) => (await findRegistered(clientId)) ?? documents.find(clientId),
+
+    findKnown: async (clientId) => (await findRegistered(clientId)) ?? documents.known(clientId),
 
     list: (page = {}) => listClients(db, page),
 

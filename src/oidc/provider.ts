@@ -109,9 +109,11 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
 function findClientsBy(provider: Provider, clients: ClientService, clientOf: ClientIndex): void {
   const made = new WeakMap<Client, InstanceType<typeof provider.Client>>();
   provider.Client.find = async (id: string) => {
+    // A sign-out asks for every client of the session, and waits for the host of none.
+    const isSignOut = Provider.ctx?.oidc?.route === 'end_session_confirm';
     const client =
       typeof id === 'string' && id !== ''
-        ? await orTemporarilyUnavailable(() => clients.find(id))
+        ? await orTemporarilyUnavailable(() => (isSignOut ? clients.findKnown(id) : clients.find(id)))
         : undefined;
     if (!client) return undefined;
     let providerClient = made.get(client);

@@ -24,7 +24,7 @@ export interface LogoutFrame {
 export interface SignOutDependencies {
   issuer: string;
   accounts: Pick<AccountService, 'findBySub'>;
-  clients: Pick<ClientService, 'find'>;
+  clients: Pick<ClientService, 'findKnown'>;
   store: OidcStore;
   clock: Clock;
   endsOfflineGrants: boolean;
@@ -59,7 +59,7 @@ export function createSignOutRecorder(dependencies: SignOutDependencies): SignOu
     const unit = currentUnitOfWork();
     for (const { clientId, grantId, isOffline } of ended) {
       if (!isOffline || grantId === undefined) continue;
-      const client = await clients.find(clientId);
+      const client = await clients.findKnown(clientId);
       if (!(client?.endsOfflineGrants ?? dependencies.endsOfflineGrants)) continue;
       unit?.revoke({
         kind: 'grant',
@@ -74,7 +74,7 @@ export function createSignOutRecorder(dependencies: SignOutDependencies): SignOu
   const framesOf = async (ended: readonly Ended[]): Promise<LogoutFrame[]> => {
     const frames: LogoutFrame[] = [];
     for (const { clientId, sid } of ended) {
-      const client = await clients.find(clientId);
+      const client = await clients.findKnown(clientId);
       if (client?.frontchannelLogoutUri === undefined) continue;
       const url = new URL(client.frontchannelLogoutUri);
       if (client.frontchannelLogoutSessionRequired && sid !== undefined) {

@@ -28,19 +28,19 @@ const DOCUMENT = {
   token_endpoint_auth_method: 'none',
 };
 
+const settings = (): Record<string, string> => ({
+  GATEHOUSE_REGISTRATION_DOCUMENT_HOSTS: `*,${host.host},!banned.example`,
+  GATEHOUSE_OUTGOING_ALLOWED_HOSTS: 'localhost',
+  GATEHOUSE_OUTGOING_TIMEOUT_MS: '3000',
+});
+
 let host: DocumentHost;
 let other: DocumentHost;
 let server: TestServer;
 beforeAll(async () => {
   host = await startDocumentHost();
   other = await startDocumentHost();
-  server = await startGatehouse({
-    env: {
-      GATEHOUSE_REGISTRATION_DOCUMENT_HOSTS: `*,${host.host},!banned.example`,
-      GATEHOUSE_OUTGOING_ALLOWED_HOSTS: 'localhost',
-      GATEHOUSE_OUTGOING_TIMEOUT_MS: '3000',
-    },
-  });
+  server = await startGatehouse({ env: settings() });
 }, 60_000);
 afterAll(async () => {
   await server.stop();
@@ -268,6 +268,34 @@ it('is asked once by all who come at the same time, and remembered when it was w
   await expectRefused(wrong, /not a JSON object/);
   expect(host.asked.sort()).toEqual(['/crowd', '/wrong']);
 });
+
+it('does not keep people from signing out while its host is away', async () => {
+  let isAway = false;
+  const clientId = host.serve('/leaving', (_, res) => {
+    if (isAway) return void res.writeHead(503).end();
+    res.writeHead(200, { 'content-type': 'application/json' });
+    return void res.end(JSON.stringify({ ...DOCUMENT, client_id: clientId }));
+  });
+  const person = createPerson(server.issuer);
+  const application = { clientId, secret: undefined, redirectUri: REDIRECT_URI };
+  const request = authorizationRequest(server, application, { scope: 'openid' });
+  const consent = await authorize(person, request, await registerPerson(server));
+  codeOf(await person.submit(consent, { decision: 'allow' }, '/consent'));
+  isAway = true;
+  // Another process on the same deployment never read the document.
+  const second = await startGatehouse({ sharing: server, env: settings() });
+  try {
+    const elsewhere = createPerson(server.issuer, { connectTo: `http://localhost:${second.env['PORT']}` });
+    for (const [key, cookie] of person.cookies) elsewhere.cookies.set(key, cookie);
+    const out = await elsewhere.submit(await elsewhere.open(`${server.issuer}/oauth/logout`), {
+      logout: 'yes',
+    });
+    expect(out.status).toBe(200);
+    expect(out.html).toContain('You are signed out');
+  } finally {
+    await second.stop();
+  }
+}, 30_000);
 
 it('reaches no API that was not opened to such clients', async () => {
   const clientId = host.serve('/curious', DOCUMENT);

@@ -11,6 +11,9 @@ const FRESH_UNLESS_SAID_SECONDS = 300;
 /** What two share is no secret of a client whose description everybody reads. */
 const NEVER_IN_IT = ['client_secret', 'client_secret_expires_at'] as const;
 
+/** A sign-out neither waits for a stranger's host nor leads there. */
+const PASSED_OVER = ['post_logout_redirect_uris', 'backchannel_logout_uri', 'frontchannel_logout_uri'];
+
 /** What such a client may be: of people, proving itself by a key or not at all. */
 export function documentPolicy(scopes: RegistrationPolicy['scopes']): RegistrationPolicy {
   return {
@@ -43,6 +46,7 @@ export function clientFrom(
   const secret = NEVER_IN_IT.find((name) => document[name] !== undefined);
   if (secret !== undefined) throw refuse(`it holds ${secret}`);
   const hasKeys = document['jwks'] !== undefined || document['jwks_uri'] !== undefined;
+  for (const name of PASSED_OVER) delete document[name];
   const definition = defineClient({
     ...definitionFrom(
       { token_endpoint_auth_method: hasKeys ? 'private_key_jwt' : 'none', ...document },

@@ -42,6 +42,8 @@ export interface ClientDocuments {
    * @throws AppError `temporarily_unavailable` (503) where it cannot be read at the moment
    */
   find: (clientId: string) => Promise<Client | undefined>;
+  /** As it was read the last time, however long ago; asks nobody. */
+  known: (clientId: string) => Client | undefined;
 }
 
 type Kept = { untilMs: number; readAtMs: number } & (
@@ -154,6 +156,11 @@ export function createClientDocuments({
   };
 
   return {
+    known: (clientId) => {
+      const entry = kept.get(clientId);
+      return entry?.kind === 'client' ? entry.client : undefined;
+    },
+
     find: async (clientId) => {
       if (hosts.length === 0 || !isUrlShaped(clientId)) return undefined;
       const fault = clientIdUrlFault(clientId);

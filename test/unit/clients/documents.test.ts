@@ -26,7 +26,7 @@ afterEach(() => {
 function documents(hosts: string[] = ['*']) {
   const asked: string[] = [];
   const state: { answer: () => Promise<OutgoingAnswer> } = { answer: async () => answerOf(DOCUMENT) };
-  const { find } = createClientDocuments({
+  const { find, known } = createClientDocuments({
     hosts,
     scopes: ['openid'],
     clock: systemClock,
@@ -38,7 +38,7 @@ function documents(hosts: string[] = ['*']) {
       },
     },
   });
-  return { find, asked, state };
+  return { find, known, asked, state };
 }
 
 function answerOf(document: object, headers: Record<string, string> = {}, status = 200): OutgoingAnswer {
@@ -91,6 +91,29 @@ describe('a document', () => {
     nowMs += 301_000;
     state.answer = async () => answerOf({ ...DOCUMENT, initiate_login_uri: 'https://bank.example/' });
     expect(await find(CLIENT_ID)).toBeUndefined();
+  });
+
+  it('has no part in sign-outs', async () => {
+    const { find, state } = documents();
+    const addresses = {
+      post_logout_redirect_uris: ['https://app.example/out'],
+      backchannel_logout_uri: 'https://app.example/back',
+      frontchannel_logout_uri: 'https://app.example/front',
+    };
+    state.answer = async () => answerOf({ ...DOCUMENT, ...addresses });
+    const client = await find(CLIENT_ID);
+    expect(client?.postLogoutRedirectUris).toEqual([]);
+    expect(client).not.toHaveProperty('backchannelLogoutUri');
+    expect(client).not.toHaveProperty('frontchannelLogoutUri');
+  });
+
+  it('is known without being asked for, once it was read', async () => {
+    const { find, known, asked } = documents();
+    expect(known(CLIENT_ID)).toBeUndefined();
+    const client = await find(CLIENT_ID);
+    nowMs += 10 * 86_400_000;
+    expect(known(CLIENT_ID)).toBe(client);
+    expect(asked).toHaveLength(1);
   });
 
   it('that changes, changes the client; that is withdrawn, ends it', async () => {

@@ -15,7 +15,7 @@ import { currentUnitOfWork } from '../audit/unit-of-work.ts';
 import type { Client } from '../clients/client.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { digest } from '../platform/ids.ts';
-import type { RbacService } from '../rbac/role.ts';
+import type { RbacService, Role } from '../rbac/role.ts';
 import type { Exchange } from './interactions.ts';
 import { secondFactorDue } from './requirements.ts';
 
@@ -52,6 +52,7 @@ export type Answer =
   | { kind: 'gone' };
 
 export interface ApprovalDesk {
+  /** Undefined where nobody is, or somebody without the second factor that they have, or must have. */
   visitorOf: (exchange: Exchange & { secure: boolean }) => Promise<Visitor | undefined>;
   waitingFor: (visitor: Visitor) => Promise<WaitingApproval[]>;
   approve: (visitor: Visitor, id: string) => Promise<Answer>;
@@ -74,31 +75,45 @@ export interface ApprovalDeskDependencies {
 export function createApprovalDesk(dependencies: ApprovalDeskDependencies): ApprovalDesk {
   const { provider, approvals, accounts, factors, rbac, clients, apis, revocations, clock } = dependencies;
 
+  const factorDue = async (
+    { account, acr, roles }: { account: Account; acr?: string | undefined; roles: readonly Role[] },
+    {
+      acrValues = [],
+      clientRequires = false,
+    }: { acrValues?: readonly string[]; clientRequires?: boolean } = {},
+  ): Promise<boolean> => {
+    const reason = secondFactorDue({
+      acr,
+      acrValues,
+      clientRequires,
+      isEnrolled: await factors.hasTotp(account.id),
+      accountRequires: dependencies.isMfaRequired || roles.some(({ requiresMfa }) => requiresMfa),
+    });
+    return reason !== undefined;
+  };
+
   const obstacleFor = async (
     { account, acr, authTime }: Visitor,
     { asked, createdAt }: ApprovalRequest,
     client: Client,
   ): Promise<Obstacle | undefined> => {
     const roles = await rbac.rolesOf(account.id);
-    const { requireRole: role } = client;
+    const { requireRole: role, requireMfa: clientRequires } = client;
     if (role !== undefined && !roles.some(({ name }) => name === role)) return { kind: 'role-missing', role };
-    const reason = secondFactorDue({
-      acr,
-      acrValues: asked.acrValues,
-      isEnrolled: await factors.hasTotp(account.id),
-      clientRequires: client.requireMfa,
-      accountRequires: dependencies.isMfaRequired || roles.some(({ requiresMfa }) => requiresMfa),
-    });
+    const isFactorDue = await factorDue(
+      { account, acr, roles },
+      { acrValues: asked.acrValues, clientRequires },
+    );
     const { maxAgeSeconds } = asked;
     // A sign-in after the request came is as new as any can be.
     const isOld =
       maxAgeSeconds !== undefined &&
       epochSeconds(clock) - authTime > maxAgeSeconds &&
       authTime < Math.floor(createdAt.getTime() / 1000);
-    if (reason === undefined && !isOld) return undefined;
+    if (!isFactorDue && !isOld) return undefined;
     return {
       kind: 'sign-in',
-      ...(reason === undefined ? {} : { acr: 'aal2' }),
+      ...(isFactorDue ? { acr: 'aal2' } : {}),
       ...(isOld ? { isAnew: true } : {}),
     };
   };
@@ -177,6 +192,9 @@ export function createApprovalDesk(dependencies: ApprovalDeskDependencies): Appr
       };
       const account = accountId === undefined ? undefined : await accounts.findBySub(accountId);
       if (!account || account.disabledAt || loginTs === undefined) return undefined;
+      // Half way through a sign-in the session has its account, and what comes next has not been shown yet.
+      const roles = await rbac.rolesOf(account.id);
+      if (await factorDue({ account, acr, roles })) return undefined;
       return {
         account,
         sessionUid: uid,

@@ -419,6 +419,32 @@ describe('who may approve', () => {
     expect(await eventsOf(who.account.id)).toEqual(['approval.requested']);
   });
 
+  it('with the password alone nobody sees or declines what waits for a person with a second factor', async () => {
+    const { who, person } = await approver();
+    await asked(server, desk, { login_hint: who.email, binding_message: 'order 4711' });
+    const { factors } = server.subjects;
+    const { secret } = await factors.beginTotpEnrolment(who.account.id);
+    const code = codeAt(secret, clock.now().getTime() - Date.now());
+    expect(await factors.confirmTotp({ accountId: who.account.id, code })).toMatchObject({ kind: 'ok' });
+
+    const halfWay = await openApprovals(server, person, who);
+    expect(halfWay.html).toContain('name="code"');
+    const again = await openApprovals(server, person);
+    expect(again.html).toContain('name="code"');
+    expect(again.html).not.toContain('order 4711');
+    const { rows } = await server.database.db.query<{ id: string }>(
+      'select id from approval_requests where account_id = $1',
+      [who.account.id],
+    );
+    await person.request(`${server.issuer}/account/approvals/${rows[0]?.id}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', origin: server.issuer },
+      body: 'decision=deny',
+    });
+    expect((await person.open(server.issuer)).html).not.toContain(who.email);
+    expect(await eventsOf(who.account.id)).toEqual(['approval.requested']);
+  });
+
   it.each<[string, Partial<NewClient>, Record<string, string>]>([
     ['the client requires it', { requireMfa: true }, {}],
     ['the request asks for it', {}, { acr_values: 'aal2' }],

@@ -31,6 +31,7 @@ import {
   type WonRefresh,
 } from './refresh-answers.ts';
 import { createSessionSaving } from './session-saving.ts';
+import { createStandingReads, isStanding } from './standing-reads.ts';
 import type { Model, OidcStore, StoredPayload } from './store/port.ts';
 import type { StructuredTokens } from './structured-tokens.ts';
 import { createStanding, withExchange } from './token-exchange/authority.ts';
@@ -82,6 +83,11 @@ function createAdapter(
     else await work();
   };
 
+  const reads = createStandingReads(store);
+  const read = (id: string): Promise<StoredPayload | undefined> => {
+    if (model === 'Grant') return reads.grant(id);
+    return isStanding(model) ? reads.token(model, id) : store.find(model, id);
+  };
   const isDeadOf = createIsDead({ revocations, clock });
   const standing = createStanding({ store, revocations, isDead: isDeadOf });
   const isDead = (id: string, payload: StoredPayload): boolean => isDeadOf(model, id, payload);
@@ -180,14 +186,14 @@ function createAdapter(
         return carried && !isDead(String(carried['jti']), carried) ? standing(carried) : undefined;
       }
       if (!mayBe(model, id)) return undefined;
-      const payload = await store.find(model, id);
+      const payload = await read(id);
       if (!payload || isDead(id, payload)) return undefined;
       if (Provider.ctx) lastRead.set(Provider.ctx.req, { id, payload });
       if (model === 'Session') sessions.remember(payload);
       return standing(asFound(model, payload));
     },
     findByUid: async (uid) => {
-      const payload = await store.findByUid(uid);
+      const payload = await reads.session(uid);
       return payload && !isDead(uid, payload) ? payload : undefined;
     },
     findByUserCode: async (userCode) => {

@@ -48,11 +48,13 @@ export type Polling = { kind: 'in-time' } | { kind: 'too-early'; intervalSeconds
 /** What a session lets each client know: client id → `{ sid, grantId, … }`. */
 export type SessionAuthorizations = Record<string, Record<string, unknown>>;
 
-/** An access token and what it stands on, where it names that. */
+export type StandingModel = 'AccessToken' | 'ClientCredentials' | 'RefreshToken' | 'AuthorizationCode';
+
+/** A token or a code, and what it stands on, where it names that. */
 export interface StandingToken {
   token: StoredPayload;
   grant?: StoredPayload | undefined;
-  /** Read only for a token that ends with its session. */
+  /** Read only for what ends with its session. */
   session?: StoredPayload | undefined;
 }
 
@@ -75,10 +77,7 @@ export interface OidcStore {
    * The token with its grant and its session, as `find` and `findByUid` would tell each: in one query (two, where
    * there is a session), in Redis in two round trips: only the token knows the other keys, and they share no slot.
    */
-  findStanding: (
-    model: 'AccessToken' | 'ClientCredentials',
-    id: string,
-  ) => Promise<StandingToken | undefined>;
+  findStanding: (model: StandingModel, id: string) => Promise<StandingToken | undefined>;
   /** The session, as its latest sign-in left it, without `jti`: its id cannot be read back. */
   findByUid: (uid: string) => Promise<StoredPayload | undefined>;
   /** Device codes; with `jti`. */

@@ -57,6 +57,17 @@ describe.each(stores)('a token with what it stands on, in $name', ({ open }) => 
     });
   });
 
+  it.each(['RefreshToken', 'AuthorizationCode'] as const)('tells a %s with its spend mark', async (model) => {
+    const [grantId, id] = [await grant(), randomToken()];
+    await store.upsert(model, id, { jti: id, kind: model, grantId }, 60);
+    await store.spend(model, id, { spender: 'first', leaseSeconds: 30 });
+    expect(await opened.other.findStanding(model, id)).toEqual({
+      token: { ...(await store.find(model, id)), consumed: expect.any(Number) },
+      grant: await store.find('Grant', grantId),
+      session: undefined,
+    });
+  });
+
   it('reads no session for a token that outlives it', async () => {
     const [grantId, { uid }] = [await grant(), await session()];
     const id = await token({ grantId, sessionUid: uid });

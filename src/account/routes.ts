@@ -10,6 +10,7 @@ import type { Context, Middleware } from 'koa';
 
 import { seeOther } from '../http/page.ts';
 import { answerApproval, showApprovals } from './approvals.ts';
+import { isUnavailable } from '../oidc/errors.ts';
 import { finishSignIn, startSignIn } from './sign-in.ts';
 import type { AccountDoor, Visit } from './visit.ts';
 
@@ -29,13 +30,24 @@ export function createAccountDoor(door: AccountDoor): AccountPages {
   router.post('/approvals/:id', visiting(door, answerApproval));
   return {
     routes: router.routes() as unknown as Middleware,
-    summaryOf: async (ctx) => {
-      const visitor = await door.desk.visitorOf(ctx);
-      if (!visitor) return undefined;
-      const { length: waiting } = await door.desk.waitingFor(visitor);
-      return { email: visitor.account.email, waiting, url: `${door.issuerPath}/account/approvals` };
-    },
+    summaryOf: (ctx) =>
+      unlessUnavailable(async () => {
+        const visitor = await door.desk.visitorOf(ctx);
+        if (!visitor) return undefined;
+        const { length: waiting } = await door.desk.waitingFor(visitor);
+        return { email: visitor.account.email, waiting, url: `${door.issuerPath}/account/approvals` };
+      }),
   };
+}
+
+/** That page has other things to say, and says them while the sessions cannot be read. */
+async function unlessUnavailable<T>(work: () => Promise<T | undefined>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isUnavailable(error)) return undefined;
+    throw error;
+  }
 }
 
 function visiting(door: AccountDoor, handle: Handler) {

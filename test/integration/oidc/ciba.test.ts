@@ -23,11 +23,19 @@ import { createPerson, type Person } from '../../support/person.ts';
 let server: TestServer;
 let clock: ShiftedClock;
 let desk: Application;
+let isStoreAway = false;
 
 beforeAll(async () => {
   clock = createShiftedClock();
   server = await startGatehouse({
     clock,
+    decorateStore: (store) => ({
+      ...store,
+      find: async (model, id) => {
+        if (isStoreAway) throw Object.assign(new Error('the store is away'), { code: 'ECONNREFUSED' });
+        return store.find(model, id);
+      },
+    }),
     env: { GATEHOUSE_APPROVALS_WAITING_PER_CLIENT: '2', GATEHOUSE_APPROVALS_HOURLY_PER_CLIENT: '4' },
   });
   desk = await registerDesk(server);
@@ -505,6 +513,23 @@ describe('who may approve', () => {
 });
 
 describe('the account door', () => {
+  it('asks for patience while sessions cannot be read; the first page goes without them', async () => {
+    const { who, person } = await approver();
+    const { auth_req_id: id } = await asked(server, desk, { login_hint: who.email });
+    await openApprovals(server, person, who);
+    isStoreAway = true;
+    try {
+      expect((await person.request('/account/approvals')).status).toBe(503);
+      expect((await person.request('/')).status).toBe(200);
+      const response = await poll(server, desk, id);
+      expect([response.status, await errorOf(response)]).toEqual([503, 'temporarily_unavailable']);
+    } finally {
+      isStoreAway = false;
+    }
+    await answer(person, await openApprovals(server, person), 'approve');
+    await tokensOf(await poll(server, desk, id));
+  });
+
   it('leads back from a sign-in that its own browser has started, and from no other', async () => {
     const person = createPerson(server.issuer);
     for (const query of ['', '?code=x&state=made-up', '?error=access_denied&state=made-up']) {

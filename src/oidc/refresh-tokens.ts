@@ -106,6 +106,9 @@ export function createRefreshTokens(dependencies: RefreshTokensDependencies): Re
     return found;
   };
 
+  const isSpent = async ({ jti }: RefreshToken): Promise<boolean> =>
+    (await store.find('RefreshToken', jti))?.['consumed'] !== undefined;
+
   const secondsLeft: RefreshTokens['secondsLeft'] = ({ req }, token) => {
     const { idleSeconds, absoluteSeconds } = limits.get(req) ?? strictest(ttl, []);
     return Math.max(1, Math.min(idleSeconds, absoluteSeconds - token.totalLifetime()));
@@ -149,7 +152,8 @@ export function createRefreshTokens(dependencies: RefreshTokensDependencies): Re
       if (wordsOf(token.scope).includes('offline_access') && !client.scopes.includes('offline_access')) {
         throw new errors.InvalidGrant('the client may no longer act while the person is away');
       }
-      if (rotatesRefreshToken(client, token)) return true;
+      // One that was spent while the client's tokens rotated stays so: whoever comes with it meets the judge of that.
+      if (rotatesRefreshToken(client, token) || (await isSpent(token))) return true;
       await dependencies.checkTarget(ctx, token);
       return false;
     },

@@ -28,6 +28,7 @@ import {
   type Application,
   type Tokens,
 } from '../../support/application.ts';
+import { createShiftedClock } from '../../support/clock.ts';
 import { proofKey, proven, type ProofKey } from '../../support/dpop.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson } from '../../support/person.ts';
@@ -37,9 +38,11 @@ const IDLE = 2_000;
 const ABSOLUTE = 5_000;
 const BOUND = { dpopBoundAccessTokens: true, rotateRefreshTokens: false } as const;
 
+const clock = createShiftedClock();
 let server: TestServer;
 beforeAll(async () => {
   server = await startGatehouse({
+    clock,
     env: {
       GATEHOUSE_TTL_REFRESH_TOKEN_IDLE_SECONDS: String(IDLE),
       GATEHOUSE_TTL_REFRESH_TOKEN_ABSOLUTE_SECONDS: String(ABSOLUTE),
@@ -262,6 +265,19 @@ describe('a refresh token that does not rotate', () => {
     expect(await refusalOf(await use())).toEqual([400, 'invalid_scope']);
     await server.subjects.apis.update(api.identifier, { allowOfflineAccess: false }, OPERATOR);
     expect(await refusalOf(await use())).toEqual([400, 'invalid_target']);
+  });
+
+  it('is none that was spent while the client’s rotated', async () => {
+    const key = await proofKey();
+    const { application, tokens } = await signIn({ dpopBoundAccessTokens: true }, key);
+    const refreshed = async (token: string): Promise<Response> =>
+      refresh(server, application, token, await proven(server.issuer, key));
+    const { refresh_token: successor = '' } = await tokensOf(await refreshed(tokens.refresh_token));
+    await server.subjects.clients.update(application.clientId, { rotateRefreshTokens: false }, OPERATOR);
+    expect((await tokensOf(await refreshed(successor))).refresh_token).toBe(successor);
+    clock.advanceSeconds(120);
+    expect(await refusalOf(await refreshed(tokens.refresh_token))).toEqual([400, 'invalid_grant']);
+    expect(await refusalOf(await refreshed(successor))).toEqual([400, 'invalid_grant']);
   });
 
   it('is spent as ever once the client rotates again', async () => {

@@ -23,7 +23,7 @@ import { createHomeRoute } from './interaction/home.ts';
 import { createDevicePages } from './interaction/device-pages.ts';
 import { createProviderPages } from './interaction/provider-pages.ts';
 import { createInteractionRoutes } from './interaction/routes.ts';
-import { allJobs } from './jobs/jobs.ts';
+import { jobsForAll, jobsOfEachProcess } from './jobs/jobs.ts';
 import { createScheduler } from './jobs/scheduler.ts';
 import { longestSessionBoundSeconds } from './oidc/configuration.ts';
 import type { FastPath } from './oidc/fast/paths.ts';
@@ -305,24 +305,30 @@ async function serve(
     ],
   });
 
+  const { clientUse } = subjects;
   const jobs = createScheduler({
     logger,
-    jobs: allJobs({
-      db,
-      sealer,
-      clock,
-      logger,
-      dataDir: config.dataDir,
-      keys,
-      approvals: approvals.service,
-      clientUse: subjects.clientUse,
-      registration: subjects.registration,
-      removeClientsUnusedSeconds: config.registration.unusedAfterSeconds,
-      checkpoints: {
-        sink: config.audit.checkpointSink,
-        intervalSeconds: config.audit.checkpointIntervalSeconds,
-      },
-    }),
+    jobs: [
+      ...jobsOfEachProcess({ clientUse }),
+      ...(isFirst
+        ? jobsForAll({
+            db,
+            sealer,
+            clock,
+            logger,
+            dataDir: config.dataDir,
+            keys,
+            approvals: approvals.service,
+            clientUse,
+            registration: subjects.registration,
+            removeClientsUnusedSeconds: config.registration.unusedAfterSeconds,
+            checkpoints: {
+              sink: config.audit.checkpointSink,
+              intervalSeconds: config.audit.checkpointIntervalSeconds,
+            },
+          })
+        : []),
+    ],
   });
   const listener = createListener(host.callback(), tlsFiles(config));
   const address = await listener.listen({
@@ -331,7 +337,7 @@ async function serve(
     isShared: worker !== undefined,
   });
   closing.push(() => listener.close(0));
-  if (isFirst) jobs.start();
+  jobs.start();
   notices.start();
   approvals.pings.start();
   closing.push(jobs.stop, notices.stop, approvals.pings.stop);

@@ -34,7 +34,13 @@ const BATCH_ROWS = 1_000;
 /** A run leaves the rest to the next one, so that a backlog never holds the database for long. */
 const MAX_BATCHES = 50;
 
-export function allJobs({
+/** What no other process can do: it is about what this one has in memory. */
+export function jobsOfEachProcess({ clientUse }: Pick<JobsOptions, 'clientUse'>): Job[] {
+  return [{ name: 'note which clients are used', intervalSeconds: 60, run: clientUse.save }];
+}
+
+/** What one process does for all: of several on one machine the first (workers/). */
+export function jobsForAll({
   db,
   sealer,
   clock,
@@ -83,7 +89,6 @@ export function allJobs({
       },
     },
   ];
-  jobs.push({ name: 'note which clients are used', intervalSeconds: 60, run: clientUse.save });
   if (removeClientsUnusedSeconds > 0) {
     jobs.push({
       name: 'remove unused clients',

@@ -120,7 +120,8 @@ async function serve(
   metrics.watchDatabasePool(db.poolUse);
 
   const subjects = createSubjects({ config, logger, state, hasher, metrics });
-  const { audit, revocations, accounts, factors, rbac, apis, keys, outgoing, approvals } = subjects;
+  const { audit, revocations, accounts, factors, rbac, apis, keys, approvals } = subjects;
+  const { outgoing, outgoingToStrangers } = subjects;
   const clients = withAccountClient(subjects.clients, issuer);
   closing.push(audit.close);
   await Promise.all([
@@ -167,6 +168,7 @@ async function serve(
     clock,
     issuer,
     outgoing,
+    outgoingToStrangers,
     outgoingTimeoutMs: config.outgoing.timeoutMs,
     findClient: clients.findKnown,
     tellSubject: subjectIdentifiers.tellById,
@@ -217,6 +219,7 @@ async function serve(
     openedApis: config.registration.apis,
     onSignOut: notices.kick,
     outgoing,
+    outgoingToStrangers,
     pages,
     userCodeThrottle: throttles.userCode,
     devicePages: createDevicePages({

@@ -64,6 +64,8 @@ export interface Subjects {
   };
   signOut: SignOutService;
   outgoing: Outgoing;
+  /** To addresses of clients that nobody vouches for: the operator's list of inner hosts is not for them. */
+  outgoingToStrangers: Outgoing;
 }
 
 export function createSubjects({ config, logger, state, hasher, metrics }: SubjectOptions): Subjects {
@@ -84,11 +86,14 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
     onRevoked: revocations.add,
   });
   const outgoing = createOutgoing(config.outgoing);
+  const toStrangers = { ...config.outgoing, allowedHosts: [] };
+  const outgoingToStrangers = createOutgoing(toStrangers);
   const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
   const documents = createClientDocuments({
     hosts: config.registration.documentHosts,
     scopes: [...config.registration.openScopes],
     outgoing: createOutgoing({ ...config.outgoing, maxAnswerBytes: MAX_DOCUMENT_BYTES }),
+    outgoingToStrangers: createOutgoing({ ...toStrangers, maxAnswerBytes: MAX_DOCUMENT_BYTES }),
     clock,
     isApi: async (identifier) => (await apis.find(identifier)) !== undefined,
   });
@@ -178,6 +183,7 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
       onError: report('keys cannot be watched'),
     }),
     outgoing,
+    outgoingToStrangers,
     approvals: {
       service: createApprovalService({ db, clock, sealer, ...config.approvals, onDecided: pings.kick }),
       pings,

@@ -360,7 +360,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       allowedHosts: setting(
         z.array(text(hostOrNetworkFault)).default([]),
-        'Hosts, addresses and networks that this server may ask although they are not public: applications on the internal network that are told of sign-outs or publish keys. Only these may be asked by plain http.',
+        'Hosts, addresses and networks that this server may ask although they are not public: applications on the internal network that are told of sign-outs or publish keys. Only these may be asked by plain http. Not for applications that no operator registered, but for documents of hosts that `registration.documentHosts` names.',
       ),
       timeoutMs: setting(
         whole(100, 60_000).default(5000),

@@ -50,7 +50,7 @@ import { createRefreshTokens } from './refresh-tokens.ts';
 import { createResources } from './resources.ts';
 import { OIDC_SCOPES } from './scopes.ts';
 import { createSecurityProfiles } from './security-profile.ts';
-import { createMayReach } from './self-registered.ts';
+import { createFetch, createMayReach } from './self-registered.ts';
 import { createSignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
 import { createStructuredTokens } from './structured-tokens.ts';
@@ -88,6 +88,7 @@ export interface IssuerDependencies {
   /** Once the record of a sign-out is durable. */
   onSignOut: () => void;
   outgoing: Outgoing;
+  outgoingToStrangers: Outgoing;
   certificates: CertificateSource;
   isDpopNonceRequired: boolean;
   /** How long a client that waits for a person pauses between two questions. */
@@ -268,7 +269,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
           keys: jwks.keys.map((jwk) => toProviderKey(jwk, keys.signExternally)),
         },
         signingAlgs: signing.map(({ alg }) => alg as SigningAlg),
-        fetch: dependencies.outgoing.fetch,
+        fetch: createFetch({ ...dependencies, clientOf }),
         cookieKeys: keys.cookieKeys(),
         adapter: createAdapterFactory({
           store,

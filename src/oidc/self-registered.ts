@@ -1,4 +1,7 @@
+import { Provider } from 'oidc-provider';
+
 import type { Client } from '../clients/client.ts';
+import type { Outgoing } from '../platform/outgoing.ts';
 
 /**
  * Which APIs a client may ask tokens for at all, before anybody is asked: clients that no operator registered get to
@@ -18,4 +21,24 @@ export function createMayReach({
     (providerClient && clientOf(providerClient))?.origin === undefined ||
     identifiers.has('*') ||
     identifiers.has(identifier);
+}
+
+/**
+ * The library's `fetch`, which reads the keys that clients publish: the inner hosts that an operator has listed are for
+ * clients that an operator registered.
+ */
+export function createFetch({
+  outgoing,
+  outgoingToStrangers,
+  clientOf,
+}: {
+  outgoing: Pick<Outgoing, 'fetch'>;
+  outgoingToStrangers: Pick<Outgoing, 'fetch'>;
+  clientOf: (providerClient: object) => Client | undefined;
+}): Outgoing['fetch'] {
+  return (url, init) => {
+    const client = Provider.ctx?.oidc.client;
+    const isStranger = client !== undefined && clientOf(client)?.origin !== undefined;
+    return (isStranger ? outgoingToStrangers : outgoing).fetch(url, init);
+  };
 }

@@ -14,6 +14,8 @@ export interface LogoutNoticesOptions {
   clock: Clock;
   issuer: string;
   outgoing: Outgoing;
+  /** For clients that nobody vouches for. */
+  outgoingToStrangers: Outgoing;
   outgoingTimeoutMs: number;
   findClient: FindClient;
   tellSubject: TellSubject;
@@ -39,7 +41,8 @@ export function createLogoutNotices(options: LogoutNoticesOptions): Courier {
         now: clock.now(),
         sign: options.sign,
       });
-      const { status } = await outgoing.request(address, {
+      const { request } = client.origin === undefined ? outgoing : options.outgoingToStrangers;
+      const { status } = await request(address, {
         method: 'POST',
         headers: { 'content-type': 'application/x-www-form-urlencoded' },
         body: new URLSearchParams({ logout_token: token }).toString(),

@@ -34,6 +34,8 @@ export interface NoticedClient {
   backchannelLogoutUri?: string;
   backchannelLogoutSessionRequired: boolean;
   idTokenAlg: string;
+  /** Where no operator registered it. */
+  origin?: string;
 }
 
 /**

@@ -133,6 +133,33 @@ it('lets a client prove itself by the key that its document publishes, and by no
   expect(await redeemBy(own.privateKey)).toBe(200);
 });
 
+it('does not ask an inner host that is listed for others for the keys of a client', async () => {
+  const { privateKey } = await generateKeyPair('ES256');
+  const clientId = host.serve('/inner-keys.json', {
+    ...DOCUMENT,
+    token_endpoint_auth_method: 'private_key_jwt',
+    jwks_uri: other.at('/keys.json'),
+  });
+  const response = await tokenRequest(
+    server,
+    { clientId, secret: undefined, redirectUri: REDIRECT_URI },
+    {
+      grant_type: 'refresh_token',
+      refresh_token: 'rt_none',
+      client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+      client_assertion: await new SignJWT({ jti: randomToken() })
+        .setProtectedHeader({ alg: 'ES256' })
+        .setIssuer(clientId)
+        .setSubject(clientId)
+        .setAudience(server.issuer)
+        .setIssuedAt()
+        .setExpirationTime('1m')
+        .sign(privateKey),
+    },
+  );
+  expect([response.status, other.asked]).toEqual([401, []]);
+});
+
 it('warns of an app on the person’s own machine, which any program there can be', async () => {
   const clientId = host.serve('/local.json', { ...DOCUMENT, redirect_uris: ['http://127.0.0.1/cb'] });
   const application = { clientId, secret: undefined, redirectUri: 'http://127.0.0.1:9/cb' };
@@ -162,6 +189,7 @@ describe('the address', () => {
     ['holds a backslash', () => `https://${host.host}\\a`, /characters/],
     ['holds a space', () => `https://${host.host}/a b`, /characters/],
     ['is far too long', () => `https://${host.host}/${'a'.repeat(500)}`, /longer/],
+    ['is an inner host that is listed for others', () => 'https://localhost/a', /not public/],
     ['is a number', () => 'https://2130706433/a', /normal form/],
   ])('%s', async (_, clientId, reason) => {
     await expectRefused(clientId(), reason);

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import tls from 'node:tls';
 
+import { randomToken } from '../../src/platform/ids.ts';
 import { makeCertificate } from './certificates.ts';
 
 type Answer = object | string | ((req: IncomingMessage, res: ServerResponse) => void);
@@ -22,7 +23,9 @@ export interface DocumentHost {
 
 export async function startDocumentHost(): Promise<DocumentHost> {
   const before = tls.getCACertificates('default');
-  const authority = makeCertificate({ subject: [['CN', 'Test authority']], isAuthority: true });
+  // Of two authorities of one name that are believed, the wrong one can be asked about a certificate.
+  const name = `Test authority ${randomToken(6)}`;
+  const authority = makeCertificate({ subject: [['CN', name]], isAuthority: true });
   const certificate = makeCertificate({
     subject: [['CN', 'localhost']],
     issuer: authority,

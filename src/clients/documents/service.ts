@@ -56,6 +56,7 @@ export function createClientDocuments({
   hosts,
   scopes,
   outgoing,
+  outgoingToStrangers = outgoing,
   clock,
   isApi,
 }: {
@@ -64,11 +65,14 @@ export function createClientDocuments({
   scopes: RegistrationPolicy['scopes'];
   /** Reads at most `MAX_DOCUMENT_BYTES`. */
   outgoing: Pick<Outgoing, 'request'>;
+  /** The same, for hosts that the operator has not named but as any. */
+  outgoingToStrangers?: Pick<Outgoing, 'request'>;
   clock: Clock;
   /** An id that is an API's identifier would make ID tokens look like access tokens. */
   isApi: (identifier: string) => Promise<boolean>;
 }): ClientDocuments {
   const policy = documentPolicy(scopes);
+  const named = hosts.filter((host) => host !== '*');
   const kept = new Map<string, Kept>();
   const underWay = new Map<string, Promise<Kept>>();
   const mayAskHost = createMinuteLimit(FETCHES_PER_HOST);
@@ -122,7 +126,8 @@ export function createClientDocuments({
   const read = async (clientId: string): Promise<Kept> => {
     try {
       const headers = { accept: 'application/json' };
-      return take(clientId, await outgoing.request(clientId, { headers }));
+      const { request } = isHostPermitted(clientId, named) ? outgoing : outgoingToStrangers;
+      return take(clientId, await request(clientId, { headers }));
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       if (error.code === 'unreachable' || error.code === 'timed_out') return unreachable(clientId);

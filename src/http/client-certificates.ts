@@ -87,8 +87,9 @@ export function createClientCertificates({
     ...source,
     of: (req) => {
       if (!read.has(req)) {
-        const isProxied = header !== undefined && trusted.includes(req.socket.remoteAddress);
-        read.set(req, isProxied ? fromHeaders(req) : fromConnection(req));
+        const isProxied = trusted.includes(req.socket.remoteAddress);
+        const ofProxied = header === undefined ? undefined : fromHeaders;
+        read.set(req, isProxied ? ofProxied?.(req) : fromConnection(req));
       }
       return read.get(req);
     },

@@ -67,7 +67,7 @@ const schema = z.strictObject({
 export type ProtocolOptions = z.infer<typeof schema>;
 export type ProtocolOption = keyof ProtocolOptions;
 
-export const PROTOCOL_OPTIONS = Object.keys(schema.shape) as ProtocolOption[];
+const PROTOCOL_OPTIONS = Object.keys(schema.shape) as ProtocolOption[];
 
 /** Those that oidc-provider knows by their registered names. */
 const PROVIDER_OPTIONS: ReadonlySet<ProtocolOption> = new Set([

@@ -12,7 +12,6 @@
  */
 import { type Adapter, type AdapterPayload, errors, Provider } from 'oidc-provider';
 
-import type { AuthorizationDetail } from '../apis/authorization-detail.ts';
 import { isRevokedConflict, isSpendConflict } from '../audit/errors.ts';
 import type { RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
@@ -256,7 +255,7 @@ async function recordAuthorization(
     payload: {
       scope: payload.scope ?? '',
       ...optional('sid', payload['sid']),
-      ...detailsForRecord(payload['rar'] as AuthorizationDetail[] | undefined, fingerprint),
+      ...detailsForRecord(payload['rar'], fingerprint),
       issued: [
         {
           kind: 'authorization_code',

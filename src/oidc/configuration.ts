@@ -246,7 +246,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
         enabled: true,
         getResourceServerInfo: async (ctx, identifier, client) =>
           profiles.checkResourceServer(client, await resources.info(ctx, identifier)),
-        defaultResource: input.authorizationDetails.defaultResource as never,
+        defaultResource: input.authorizationDetails.defaultResource,
         // Without `resource` a token is for userinfo, where the scope lets it be.
         useGrantedResource: async (ctx, source) => resources.usesGranted(ctx, source),
       },

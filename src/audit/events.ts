@@ -41,7 +41,10 @@ const key = { kid: text, alg: text, use: text.optional() };
 const refusal = { error: text, reason: reason.optional() };
 /** Authorization details (RFC 9396): the type, and a keyed hash, for the values can be personal. */
 const details = {
-  authorization_details: z.array(z.strictObject({ type: text, fingerprint: text })).max(20).optional(),
+  authorization_details: z
+    .array(z.strictObject({ type: text, fingerprint: text }))
+    .max(20)
+    .optional(),
 };
 const signIn = { method: text };
 /** Where the person was signed in, and as what the session is known there: who is told of its end. */

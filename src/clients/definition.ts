@@ -275,8 +275,7 @@ function checkAuthentication(definition: ClientDefinition): void {
   if (authMethod === 'private_key_jwt' && (jwks === undefined) === (jwksUri === undefined)) {
     throw refuse('private_key_jwt needs the public keys, as one of jwks and jwks_uri');
   }
-  const mayHaveKeys =
-    authMethod === 'private_key_jwt' || hasCertificate(definition) || needsKeys(definition);
+  const mayHaveKeys = authMethod === 'private_key_jwt' || hasCertificate(definition) || needsKeys(definition);
   if (!mayHaveKeys && (jwks !== undefined || jwksUri !== undefined)) {
     throw refuse(
       `jwks and jwks_uri are for private_key_jwt, signed requests and encrypted answers, and this client, which uses ${authMethod}, has none of them`,

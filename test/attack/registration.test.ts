@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
+import { machineToken, refusalOf, registerApi } from '../support/apis.ts';
+import { OPERATOR } from '../support/application.ts';
 import { startGatehouse, type TestServer } from '../support/gatehouse.ts';
 import { initialToken, METADATA, recorded, register, send } from '../support/registration.ts';
 
@@ -124,3 +126,23 @@ it('takes no cookie, no query and no form for a token', async () => {
   }
   expect((await send(url, { body: { ...METADATA, access_token: token } })).status).toBe(401);
 });
+
+it.each(['jwt', 'opaque'] as const)(
+  'a machine that registered itself gets no %s token at an API that is not open to such clients',
+  async (accessTokenFormat) => {
+    const api = await registerApi(server, { accessTokenFormat });
+    const { body } = await register(server, token, {
+      client_name: 'Robot',
+      grant_types: ['client_credentials'],
+      token_endpoint_auth_method: 'client_secret_basic',
+    });
+    const clientId = String(body['client_id']);
+    await server.subjects.apis.permitClient(
+      { clientId, api: api.identifier, permissions: ['read'] },
+      OPERATOR,
+    );
+    const machine = { clientId, secret: String(body['client_secret']), redirectUri: '' };
+    const response = await machineToken(server, machine, { resource: api.identifier });
+    expect(await refusalOf(response)).toEqual([400, 'invalid_target']);
+  },
+);

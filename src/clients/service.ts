@@ -25,30 +25,26 @@ import {
   type DefinitionChanges,
   type DefinitionInput,
 } from './definition.ts';
-import { responseSigningAlgs } from './message-options.ts';
 import { deleteInTransaction } from './deletion.ts';
 import type { ClientDocuments } from './documents/service.ts';
+import { responseSigningAlgs } from './message-options.ts';
+import { assertFreeName } from './names.ts';
 import { assertInSector, changesSector, readSector, type SectorDocument } from './pairwise.ts';
 import { checkSelfRegistered } from './registration/rules.ts';
-import { assertFreeName } from './names.ts';
-import { checkImportedSecret, generateSecret, hashSecret, liveSecrets, verifySecret } from './secrets.ts';
+import { noSecretWanted, removeSecretInTransaction, rotateSecretInTransaction } from './secret-rotation.ts';
+import { checkImportedSecret, generateSecret, hashSecret, verifySecret } from './secrets.ts';
 import {
-  deleteExpiredSecrets,
-  deleteSecret,
   deleteSecrets,
-  expireSecrets,
   findClient,
   insertClient,
   insertSecret,
   listClients,
   lockClient,
-  touchClient,
   updateClient,
 } from './store.ts';
 
 const VERSION_NAME = 'clients';
 const CLIENT_ID = /^[A-Za-z0-9][A-Za-z0-9._~:/@+-]{0,127}$/;
-const MAX_LIVE_SECRETS = 2;
 
 /** What may be given when registering a client; everything but the name has a default or is inferred. */
 export interface NewClient extends DefinitionInput {
@@ -273,70 +269,14 @@ export function createClientService({
 
     rotateSecret: (clientId, { graceSeconds }, by) =>
       change(async (tx) => {
-        const now = clock.now();
         const client = await lock(tx, clientId);
-        if (!hasSecret(client)) throw noSecretWanted(client.authMethod);
-        const expiresAt =
-          graceSeconds === undefined ? undefined : new Date(now.getTime() + graceSeconds * 1_000);
-        const survivors = graceSeconds === 0 ? 0 : liveSecrets(client, now).length;
-        if (survivors >= MAX_LIVE_SECRETS) {
-          throw new AppError(
-            'too_many_secrets',
-            409,
-            `Client ${clientId} has ${MAX_LIVE_SECRETS} live secrets already. Remove the one that is no longer used, or rotate without grace (0 seconds), which ends both.`,
-          );
-        }
-        if (expiresAt) await expireSecrets(tx, clientId, expiresAt);
-        await deleteExpiredSecrets(tx, clientId, now);
-        const secret = generateSecret();
-        const stored = hashSecret(secret, now);
-        await insertSecret(tx, clientId, stored);
-        await touchClient(tx, clientId, now);
-        await appendInTransaction(
-          tx,
-          {
-            type: 'client.secret_rotated',
-            outcome: 'success',
-            actor: by,
-            clientId,
-            payload: {
-              secret_id: stored.id,
-              live: survivors + 1,
-              ...(expiresAt && { expires_at: expiresAt.toISOString() }),
-            },
-          },
-          { clock },
-        );
-        return { client: await reread(tx, clientId), secret, secretId: stored.id };
+        const made = await rotateSecretInTransaction(tx, client, { graceSeconds, by, clock });
+        return { client: await reread(tx, clientId), ...made };
       }),
 
     removeSecret: (clientId, secretId, by) =>
       change(async (tx) => {
-        const now = clock.now();
-        const client = await lock(tx, clientId);
-        if (!client.secrets.some(({ id }) => id === secretId)) {
-          throw new AppError('secret_not_found', 404, `Client ${clientId} has no secret ${secretId}.`);
-        }
-        if (liveSecrets(client, now).every(({ id }) => id === secretId)) {
-          throw new AppError(
-            'last_secret',
-            409,
-            `It is the only live secret of client ${clientId}. Rotate first; without grace, if it has leaked.`,
-          );
-        }
-        await deleteSecret(tx, clientId, secretId);
-        await touchClient(tx, clientId, now);
-        await appendInTransaction(
-          tx,
-          {
-            type: 'client.secret_removed',
-            outcome: 'success',
-            actor: by,
-            clientId,
-            payload: { secret_id: secretId },
-          },
-          { clock },
-        );
+        await removeSecretInTransaction(tx, await lock(tx, clientId), { secretId, by, clock });
         return reread(tx, clientId);
       }),
 
@@ -374,14 +314,6 @@ function isClientId(value: string): boolean {
 
 function notFound(clientId: string): never {
   throw new AppError('client_not_found', 404, `There is no client ${JSON.stringify(clientId)}.`);
-}
-
-function noSecretWanted(authMethod: string): AppError {
-  return new AppError(
-    'no_secret_wanted',
-    409,
-    `The client authenticates with ${authMethod}: it has no secret to keep.`,
-  );
 }
 
 /** Everybody shares the cached object. Bytes cannot be frozen; nothing writes to them. */

@@ -47,7 +47,9 @@ export function isKnown(client: Client): boolean {
     const metadata = { ...presentProtocolOptions(client), ...toMetadata(client) };
     isPlain =
       Object.keys(metadata).every((name) => KNOWN_METADATA.has(name)) &&
-      (metadata.subject_type as string) === 'public';
+      (metadata.subject_type as string) === 'public' &&
+      // Those that no operator registered may reach fewer APIs.
+      client.origin === undefined;
     known.set(client, isPlain);
   }
   return isPlain;

@@ -269,21 +269,30 @@ describe('what an attempt tells of the account', () => {
     const service = open({ parameters, growth: { account: { freeAttempts: 1000 } } });
     for (const attempt of Object.values(attempts)) await service.attempt(attempt);
 
-    const samples = new Map<string, number[]>(Object.keys(attempts).map((kind) => [kind, []]));
-    for (let round = 0; round < 25; round += 1) {
-      // Interleaved, so that what else the machine does falls on all alike.
-      for (const [kind, attempt] of Object.entries(attempts)) {
-        const startedAt = performance.now();
-        await service.verifyPassword({ address: someAddress(), ...attempt } as PasswordAttempt);
-        samples.get(kind)!.push(performance.now() - startedAt);
+    /** The lower quartile of each kind's times. */
+    const measure = async (): Promise<Map<string, number>> => {
+      const samples = new Map<string, number[]>(Object.keys(attempts).map((kind) => [kind, []]));
+      for (let round = 0; round < 25; round += 1) {
+        // Interleaved, so that what else the machine does falls on all alike.
+        for (const [kind, attempt] of Object.entries(attempts)) {
+          const startedAt = performance.now();
+          await service.verifyPassword({ address: someAddress(), ...attempt } as PasswordAttempt);
+          samples.get(kind)!.push(performance.now() - startedAt);
+        }
       }
+      return new Map([...samples].map(([kind, times]) => [kind, quantile(times, 0.25)]));
+    };
+
+    // What can be told apart is so each time; what a busy machine does is not.
+    let different: string[] = [];
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      const times = await measure();
+      // Without the dummies the fastest kind takes a hundredth of the slowest; the bound leaves room for noise.
+      const bound = Math.min(...times.values()) * 1.6;
+      different = [...times].filter(([, time]) => time >= bound).map(([kind]) => kind);
+      if (different.length === 0) break;
     }
-    const quartiles = [...samples].map(([kind, times]) => ({ kind, low: quantile(times, 0.25) }));
-    const lowest = Math.min(...quartiles.map(({ low }) => low));
-    // Without the dummies the fastest kind takes a hundredth of the slowest; the bound leaves room for a busy machine.
-    for (const { kind, low } of quartiles) {
-      expect({ kind, isAlike: low < lowest * 1.6 }).toEqual({ kind, isAlike: true });
-    }
+    expect(different).toEqual([]);
   });
 
   it('is not told by a full queue either: everybody is busy at once, before anything is looked up', async () => {

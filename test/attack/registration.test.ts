@@ -146,3 +146,18 @@ it.each(['jwt', 'opaque'] as const)(
     expect(await refusalOf(response)).toEqual([400, 'invalid_target']);
   },
 );
+
+it('a client of people’s browsers does not become one of their machines, which anything there can be', async () => {
+  const browser = { ...METADATA, token_endpoint_auth_method: 'none' };
+  const { body } = await register(server, token, browser);
+  const answer = await send(String(body['registration_client_uri']), {
+    method: 'PUT',
+    token: String(body['registration_access_token']),
+    body: { ...browser, client_id: body['client_id'], redirect_uris: ['http://127.0.0.1/callback'] },
+  });
+  expect([answer.status, answer.body['error']]).toEqual([400, 'invalid_client_metadata']);
+  expect(await server.subjects.clients.get(String(body['client_id']))).toMatchObject({
+    kind: 'browser',
+    redirectUris: METADATA.redirect_uris,
+  });
+});

@@ -64,6 +64,11 @@ export function definitionFrom(
 ): DefinitionInput {
   const metadata = parse(presented);
   const kind = formerKind ?? kindOf(metadata);
+  if (kind !== 'native' && kindOf(metadata) === 'native') {
+    throw refuse(
+      'it would become an installed application, of which people are asked each time; register it anew',
+    );
+  }
   const authMethod = authMethodOf(metadata, kind, policy);
   if (!policy.kinds.includes(kind)) throw refuse(`no ${kind} client may register itself here`);
   if (metadata.response_types?.some((type) => type !== 'code')) {

@@ -9,6 +9,8 @@ import { createTestDatabase, type TestDatabase } from '../../support/database.ts
 import { createDatabaseProxy, type DatabaseProxy } from '../../support/database-proxy.ts';
 
 const COMMIT_TIMEOUT_MS = 1_500;
+/** Without waiting for the database; the rest is for a busy machine. */
+const AT_ONCE_MS = COMMIT_TIMEOUT_MS / 2;
 
 let test: TestDatabase;
 let proxy: DatabaseProxy;
@@ -75,7 +77,7 @@ describe('a database that is away', () => {
     for (let round = 0; round < 20; round++) {
       const { error, tookMs } = await timed(log.write(batch));
       expect(isAuditUnavailable(error)).toBe(true);
-      expect(tookMs).toBeLessThan(100);
+      expect(tookMs).toBeLessThan(AT_ONCE_MS);
     }
     proxy.restore();
     await eventually(() => log.write(batch));
@@ -91,7 +93,7 @@ describe('a database that is away', () => {
     expect(first.tookMs).toBeLessThan(COMMIT_TIMEOUT_MS * 2);
     const second = await timed(log.write(batch));
     expect(isAuditUnavailable(second.error)).toBe(true);
-    expect(second.tookMs).toBeLessThan(100);
+    expect(second.tookMs).toBeLessThan(AT_ONCE_MS);
     proxy.cut();
     proxy.restore();
     await eventually(() => log.write(batch));
@@ -146,7 +148,7 @@ describe('a database that is away', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     const first = await timed(log.write(buildBatch()));
     expect(isAuditUnavailable(first.error)).toBe(true);
-    expect((await timed(log.write(buildBatch()))).tookMs).toBeLessThan(100);
+    expect((await timed(log.write(buildBatch()))).tookMs).toBeLessThan(AT_ONCE_MS);
     finish();
     await held;
     await eventually(() => log.write(buildBatch()));
@@ -189,7 +191,7 @@ describe('a connection that is lost at the commit', () => {
       await cut;
       const { error, tookMs } = await writing;
       expect(isAuditUnavailable(error)).toBe(true);
-      expect(tookMs).toBeLessThan(COMMIT_TIMEOUT_MS + 500);
+      expect(tookMs).toBeLessThan(COMMIT_TIMEOUT_MS * 2);
 
       proxy.restore();
       const retry = buildBatch({ spent });

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 
 import { createOutgoing, isPublicAddress, type Address } from '../../../src/platform/outgoing.ts';
 
-const TIMEOUT_MS = 400;
+const TIMEOUT_MS = 1_500;
 let server: Server;
 let port: number;
 let requests: string[];

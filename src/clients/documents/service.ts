@@ -155,7 +155,7 @@ export function createClientDocuments({
     currentUnitOfWork()?.record({
       type: 'client.document_refused',
       outcome: 'failure',
-      payload: { url: clientId.slice(0, 500), reason },
+      payload: { url: placeOf(clientId), reason },
     });
     return undefined;
   };
@@ -181,6 +181,13 @@ export function createClientDocuments({
       throw notNow();
     },
   };
+}
+
+/** For the record: what stands before the host or behind the path may be somebody's secret. */
+function placeOf(clientId: string): string {
+  if (!URL.canParse(clientId)) return 'not a URL';
+  const { protocol, host, pathname } = new URL(clientId);
+  return `${protocol}//${host}${pathname}`.slice(0, 500);
 }
 
 function notNow(): AppError {

@@ -123,7 +123,7 @@ async function serve(
   const { audit, revocations, accounts, factors, rbac, apis, keys, approvals } = subjects;
   const { outgoing, outgoingToStrangers } = subjects;
   const clients = withAccountClient(subjects.clients, issuer);
-  closing.push(audit.close);
+  closing.push(audit.close, subjects.clientUse.save);
   await Promise.all([
     revocations.start(),
     clients.start(),

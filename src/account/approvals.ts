@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { readForm } from '../http/form.ts';
 import { seeOther, sendPage } from '../http/page.ts';
 import type { ApprovalAnswered, ApprovalItem } from '../http/views/account.ts';
+import { wordsForScope } from '../http/views/scope-words.ts';
 import type { WaitingApproval } from '../oidc/approval-desk.ts';
 import { startSignIn } from './sign-in.ts';
 import { frameOf, type Visit } from './visit.ts';
@@ -49,7 +50,7 @@ function present(request: WaitingApproval, { door, visitor }: Visit, roles: read
     askedAt: request.createdAt,
     endsAt: request.expiresAt,
     items: [
-      ...scopes.flatMap((scope) => itemFor(scope, visitor, roles)),
+      ...scopes.flatMap((scope) => wordsForScope(scope, visitor.account, roles) ?? []),
       ...apis.map(({ name, permissions }) => ({
         title: name,
         details: permissions.map(({ description }) => description),
@@ -58,33 +59,4 @@ function present(request: WaitingApproval, { door, visitor }: Visit, roles: read
     ...(request.bindingMessage === undefined ? {} : { bindingMessage: request.bindingMessage }),
     ...(obstacle ? { obstacle } : {}),
   };
-}
-
-/** The words of the consent page, for somebody who knows who they are. */
-function itemFor(
-  scope: string,
-  { account }: Visit['visitor'],
-  roles: readonly string[],
-): ApprovalItem['items'] {
-  switch (scope) {
-    case 'openid':
-      return [{ title: 'Who you are', details: ['A number that stands for you in this app'] }];
-    case 'profile':
-      return [
-        {
-          title: 'Your profile',
-          details: [account.name ?? 'Your name', ...(account.username ? [account.username] : [])],
-        },
-      ];
-    case 'email':
-      return [{ title: 'Your e-mail address', details: [account.email] }];
-    case 'roles':
-      return [{ title: 'Your roles', details: [roles.length > 0 ? roles.join(', ') : 'You have none'] }];
-    case 'offline_access':
-      return [
-        { title: 'Stay connected', details: ['Keep this access while you are away, until you withdraw it'] },
-      ];
-    default:
-      return [];
-  }
 }

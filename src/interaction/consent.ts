@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Account } from '../accounts/account.ts';
 import { readForm } from '../http/form.ts';
 import { seeOther, sendPage } from '../http/page.ts';
+import { wordsForScope } from '../http/views/scope-words.ts';
 import type { PresentedDetail } from '../oidc/authorization-details.ts';
 import type { RequestedApi } from '../oidc/interactions.ts';
 import { recognitionOf } from './unverified.ts';
@@ -28,7 +29,7 @@ export async function showConsent({ ctx, door, interaction, at }: Visit): Promis
     accountEmail: account?.email ?? '',
     items: account
       ? [
-          ...scopes.flatMap((scope) => itemFor(scope, account, roles)),
+          ...scopes.flatMap((scope) => wordsForScope(scope, account, roles) ?? []),
           ...claims.flatMap((claim) => itemForClaim(claim, account, roles)),
           ...apis.map(itemForApi),
           ...details.map(itemForDetail),
@@ -54,35 +55,6 @@ interface Item {
   rows?: PresentedDetail['rows'];
 }
 
-function itemFor(scope: string, account: Account, roles: readonly string[]): Item[] {
-  switch (scope) {
-    case 'openid':
-      return [{ title: 'Who you are', details: ['A number that stands for you in this app'] }];
-    case 'profile':
-      return [
-        {
-          title: 'Your profile',
-          details: [account.name ?? 'Your name', ...(account.username ? [account.username] : [])],
-        },
-      ];
-    case 'email':
-      return [
-        {
-          title: 'Your e-mail address',
-          details: [`${account.email} (${account.emailVerified ? 'verified' : 'not verified'})`],
-        },
-      ];
-    case 'roles':
-      return [{ title: 'Your roles', details: [roles.length > 0 ? roles.join(', ') : 'You have none'] }];
-    case 'offline_access':
-      return [
-        { title: 'Stay connected', details: ['Keep this access while you are away, until you withdraw it'] },
-      ];
-    default:
-      return [];
-  }
-}
-
 /** What the app asks for by its name, beyond the scopes (OIDC Core §5.5). */
 function itemForClaim(claim: string, account: Account, roles: readonly string[]): Item[] {
   switch (claim) {
@@ -102,7 +74,7 @@ function itemForClaim(claim: string, account: Account, roles: readonly string[])
         },
       ];
     case 'roles':
-      return itemFor('roles', account, roles);
+      return [wordsForScope('roles', account, roles)].flatMap((item) => item ?? []);
     default:
       throw new Error(`the consent page has no words for the claim ${claim}`);
   }

@@ -1,4 +1,4 @@
-/** The documents say nothing that is not so: what they name exists. That the guides work is shown in e2e/guides.test.ts. */
+/** The documents say nothing that is not so: what they name exists. That the guides work is shown in long/guides.test.ts. */
 import { describe, expect, it } from '@jest/globals';
 import type { Command } from 'commander';
 import { readdirSync, readFileSync } from 'node:fs';

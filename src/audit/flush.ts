@@ -54,57 +54,65 @@ export async function beginAndRead(
 ): Promise<Facts> {
   const digests = batches.flatMap(({ spent }) => spent.map(({ digest }) => digest));
   const subjects = batches.flatMap(({ requireLive }) => requireLive.flatMap(subjectsOf));
-  const [head, spent, revoked, unlinked] = await Promise.all([
-    begin(connection, timeoutMs),
-    digests.length === 0
-      ? []
-      : rowsOf<{ digest: string; spend_id: string; is_settled: boolean; age_ms: number }>(
-          connection.query(
-            `select digest, spend_id, coalesce(s.writer_id = $2 or w.settled_flush >= s.flush, false) as is_settled,
-                    extract(epoch from clock_timestamp() - s.created_at)::float8 * 1000 as age_ms
-               from spent s left join audit_writers w on w.id = s.writer_id
-              where digest = any($1)`,
-            [digests, writerId],
-            { name: 'audit_read_spent' },
-          ),
-        ),
-    subjects.length === 0
-      ? []
-      : rowsOf<{ kind: Revocation['kind']; subject: string; before: Date | null }>(
-          connection.query(
-            `select kind, subject, before from revocations
-              where (kind, subject) in (select * from unnest($1::text[], $2::text[]))`,
-            [subjects.map(({ kind }) => kind), subjects.map(({ id }) => id)],
-            { name: 'audit_read_revoked' },
-          ),
-        ),
-    linkLimit === 0
-      ? []
-      : rowsOf<ChainedColumns>(
-          // Locked rows are being erased just now: another flush will link them.
-          connection.query(
-            `select ${FIELDS} from audit_events where seq is null order by audit_events.at, id limit $1
-                for update skip locked`,
-            [linkLimit],
-            { name: 'audit_read_unlinked' },
-          ),
-        ),
-  ]);
-  return {
-    head,
-    spent: spent.map((row) => ({
-      digest: row.digest,
-      spendId: row.spend_id,
-      isSettled: row.is_settled,
-      ageMs: row.age_ms,
-    })),
-    revoked: revoked.map(({ kind, subject, before }) => ({ kind, subject, before: before ?? undefined })),
-    unlinked: unlinked.map(toChainedFields),
-  };
+  const [head, spent, revoked, unlinked] = await connection.together(() =>
+    Promise.all([
+      begin(connection, timeoutMs),
+      digests.length === 0 ? [] : readSpent(connection, digests, writerId),
+      subjects.length === 0 ? [] : readRevoked(connection, subjects),
+      linkLimit === 0 ? [] : readUnlinked(connection, linkLimit),
+    ]),
+  );
+  return { head, spent, revoked, unlinked };
 }
 
-async function rowsOf<Row extends object>(result: Promise<{ rows: object[] }>): Promise<Row[]> {
-  return (await result).rows as Row[];
+async function readSpent(connection: Connection, digests: string[], writerId: string): Promise<SpentFact[]> {
+  const { rows } = await connection.query<{
+    digest: string;
+    spend_id: string;
+    is_settled: boolean;
+    age_ms: number;
+  }>(
+    `select digest, spend_id, coalesce(s.writer_id = $2 or w.settled_flush >= s.flush, false) as is_settled,
+            extract(epoch from clock_timestamp() - s.created_at)::float8 * 1000 as age_ms
+       from spent s left join audit_writers w on w.id = s.writer_id
+      where digest = any($1)`,
+    [digests, writerId],
+    { name: 'audit_read_spent' },
+  );
+  return rows.map((row) => ({
+    digest: row.digest,
+    spendId: row.spend_id,
+    isSettled: row.is_settled,
+    ageMs: row.age_ms,
+  }));
+}
+
+async function readRevoked(
+  connection: Connection,
+  subjects: readonly { kind: string; id: string }[],
+): Promise<RevokedFact[]> {
+  const { rows } = await connection.query<{
+    kind: Revocation['kind'];
+    subject: string;
+    before: Date | null;
+  }>(
+    `select kind, subject, before from revocations
+      where (kind, subject) in (select * from unnest($1::text[], $2::text[]))`,
+    [subjects.map(({ kind }) => kind), subjects.map(({ id }) => id)],
+    { name: 'audit_read_revoked' },
+  );
+  return rows.map(({ kind, subject, before }) => ({ kind, subject, before: before ?? undefined }));
+}
+
+/** Locked rows are being erased just now: another flush will link them. */
+async function readUnlinked(connection: Connection, limit: number): Promise<ChainedFields[]> {
+  const { rows } = await connection.query<ChainedColumns>(
+    `select ${FIELDS} from audit_events where seq is null order by audit_events.at, id limit $1
+        for update skip locked`,
+    [limit],
+    { name: 'audit_read_unlinked' },
+  );
+  return rows.map(toChainedFields);
 }
 
 /** A row's place in the chain, as it is written. */
@@ -167,21 +175,19 @@ export async function writeAndCommit(
       expires_at: revocation.expiresAt,
     })),
   );
-  const written = connection.query(
-    WRITE,
-    [
-      JSON.stringify(events),
-      JSON.stringify(linked),
-      JSON.stringify(spent),
-      JSON.stringify(revoked),
-      writerId,
-      flush,
-      head.seq,
-      head.hash,
-    ],
-    { name: 'audit_write' },
+  const values = [
+    JSON.stringify(events),
+    JSON.stringify(linked),
+    JSON.stringify(spent),
+    JSON.stringify(revoked),
+    writerId,
+    flush,
+    head.seq,
+    head.hash,
+  ];
+  return connection.together(() =>
+    commitAfter(connection, connection.query(WRITE, values, { name: 'audit_write' })),
   );
-  return commitAfter(connection, written);
 }
 
 /** Sends the commit right behind the write, and says what can be known of the outcome. */

@@ -16,6 +16,8 @@ export interface Connection {
     values?: readonly unknown[],
     options?: { name?: string },
   ) => Promise<{ rows: Row[]; rowCount: number; command: string }>;
+  /** What `send` asks on this connection before it first waits leaves in one piece: one call of the system, not one each. */
+  together: <T>(send: () => T) => T;
   isOpen: () => boolean;
   close: () => Promise<void>;
   /** Drops the connection without a word; whatever is under way rejects. */
@@ -55,6 +57,15 @@ export async function openConnection(
       });
       return { rows: result.rows as never[], rowCount: result.rowCount ?? 0, command: result.command };
     },
+    together: (send) => {
+      const { stream } = wireOf(client);
+      stream.cork();
+      try {
+        return send();
+      } finally {
+        stream.uncork();
+      }
+    },
     isOpen: () => isOpen,
     close: async () => {
       isOpen = false;
@@ -66,5 +77,9 @@ export async function openConnection(
 
 /** Without a word to the server, which may be unable to hear it. */
 export function dropConnection(client: pg.ClientBase): void {
-  (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
+  wireOf(client).stream.destroy();
+}
+
+function wireOf(client: pg.ClientBase): { stream: Socket } {
+  return (client as unknown as { connection: { stream: Socket } }).connection;
 }

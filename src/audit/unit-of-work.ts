@@ -18,6 +18,10 @@ export interface UnitOfWork {
   revoke: (revocation: Revocation) => void;
   /** The flush refuses when one of these has been revoked. */
   requireLive: (subject: LiveSubject) => void;
+  /** State that has to be there before the record is: at the commit, all of it in one go. Undone where that fails. */
+  stage: (state: StagedState) => void;
+  /** Of a request that is refused: what it spent and revoked counts, what it was to receive does not. */
+  dropStaged: () => void;
   /** After the record is durable, before the response leaves, in the order given. A failure is reported, not thrown. */
   onCommit: (work: () => Promise<void>) => void;
   /** The record was not written: undo, latest first. What fails is tried again later, so it must be idempotent. */
@@ -26,7 +30,7 @@ export interface UnitOfWork {
    * Writes what was gathered since the last commit; does nothing when that is nothing. Afterwards the unit of work is
    * empty, whatever the outcome, so a refusal can be recorded and committed after a conflict.
    *
-   * @throws AuditUnavailable (503), SpendConflict or RevokedConflict (400): see errors.ts
+   * @throws AuditUnavailable (503), SpendConflict or RevokedConflict (400): see errors.ts; what a `stage`d write threw
    */
   commit: () => Promise<void>;
   /** Gives up what was gathered: runs the rollbacks, writes nothing. */
@@ -34,6 +38,12 @@ export interface UnitOfWork {
   isEmpty: () => boolean;
   /** Whether the log will tell, or tells already, of this request. */
   isOnRecord: () => boolean;
+}
+
+export interface StagedState {
+  write: () => Promise<void>;
+  /** As with `onRollback`; also where the write itself failed, for nobody knows how far it came. */
+  undo: () => Promise<void>;
 }
 
 /** The part of the log that a unit of work needs. */
@@ -48,6 +58,7 @@ interface Gathered {
   spent: (Spend & { onConflict?: (by: string) => void })[];
   revocations: Revocation[];
   requireLive: LiveSubject[];
+  staged: StagedState[];
   onCommit: (() => Promise<void>)[];
   onRollback: (() => Promise<void>)[];
 }
@@ -96,10 +107,21 @@ function createUnitOfWork(log: BatchWriter): UnitOfWork {
     }
   };
 
+  const writeStaged = async (batch: Gathered): Promise<void> => {
+    batch.onRollback.push(...batch.staged.map(({ undo: undoOne }) => undoOne));
+    // All have come to an end before anything is undone.
+    const outcomes = await Promise.allSettled(batch.staged.map(({ write }) => write()));
+    const failed = outcomes.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
+    if (!failed) return;
+    await undo(batch);
+    throw failed.reason;
+  };
+
   const commitOnce = async (): Promise<void> => {
     const batch = gathered;
     const isNothingToWrite = isEmpty();
     gathered = nothing();
+    if (batch.staged.length > 0) await writeStaged(batch);
     if (!isNothingToWrite) {
       try {
         const request = currentRequest();
@@ -137,6 +159,10 @@ function createUnitOfWork(log: BatchWriter): UnitOfWork {
     spend: (credential) => gathered.spent.push(credential),
     revoke: (revocation) => gathered.revocations.push(revocation),
     requireLive: (subject) => gathered.requireLive.push(subject),
+    stage: (state) => gathered.staged.push(state),
+    dropStaged: () => {
+      gathered.staged = [];
+    },
     onCommit: (work) => gathered.onCommit.push(work),
     onRollback: (work) => gathered.onRollback.push(work),
     isEmpty,
@@ -157,5 +183,13 @@ function createUnitOfWork(log: BatchWriter): UnitOfWork {
 }
 
 function nothing(): Gathered {
-  return { events: [], spent: [], revocations: [], requireLive: [], onCommit: [], onRollback: [] };
+  return {
+    events: [],
+    spent: [],
+    revocations: [],
+    requireLive: [],
+    staged: [],
+    onCommit: [],
+    onRollback: [],
+  };
 }

@@ -171,8 +171,16 @@ function createAdapter(
     upsert: async (id, payload, expiresIn: number | undefined) => {
       if (model === 'Session' && expiresIn !== undefined) return sessions.save(id, payload, expiresIn);
       if (model === 'DeviceCode' && expiresIn !== undefined) return saveDeviceCode(id, payload, expiresIn);
-      await store.upsert(model, id, withExchange(model, withAuthority(model, payload)), expiresIn);
-      if (isIssued(model)) currentUnitOfWork()?.onRollback(() => store.destroy(model, id));
+      const kept = withExchange(model, withAuthority(model, payload));
+      const write = (): Promise<void> => store.upsert(model, id, kept, expiresIn);
+      const undo = (): Promise<void> => store.destroy(model, id);
+      const unit = currentUnitOfWork();
+      if (unit && STAGED.has(model)) {
+        unit.stage({ write: () => asLibraryErrors(write), undo });
+        return undefined;
+      }
+      await write();
+      if (isIssued(model)) unit?.onRollback(undo);
       // The authorization endpoint answers by a redirect that only the library can write: its record is made here,
       // before the code leaves, so that a failure becomes an error redirect of the right response mode.
       if (model === 'AuthorizationCode') await recordAuthorization(id, payload, fingerprint);
@@ -291,18 +299,20 @@ function translateUnavailable(adapter: Adapter): Adapter {
     string,
     (...args: unknown[]) => Promise<unknown>,
   ][]) {
-    translated[name] = async (...args: unknown[]) => {
-      try {
-        return await orTemporarilyUnavailable(() => operation(...args));
-      } catch (error) {
-        // Revoked between our look and our write.
-        if (error instanceof AppError && error.code === 'grant_ended')
-          throw new errors.InvalidGrant('grant ended');
-        throw error;
-      }
-    };
+    translated[name] = (...args: unknown[]) => asLibraryErrors(() => operation(...args));
   }
   return translated as unknown as Adapter;
+}
+
+async function asLibraryErrors<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await orTemporarilyUnavailable(work);
+  } catch (error) {
+    // Revoked between our look and our write.
+    if (error instanceof AppError && error.code === 'grant_ended')
+      throw new errors.InvalidGrant('grant ended');
+    throw error;
+  }
 }
 
 const TOKENS: ReadonlySet<Model> = new Set([
@@ -315,6 +325,12 @@ const TOKENS: ReadonlySet<Model> = new Set([
 function isToken(model: Model): boolean {
   return TOKENS.has(model);
 }
+
+/**
+ * What nothing asks for again before the answer leaves: written in one go with everything else that the request leaves,
+ * right before its record.
+ */
+const STAGED: ReadonlySet<Model> = new Set(['AccessToken', 'RefreshToken', 'ClientCredentials']);
 
 /** What must not stay in the store when the record of its issuance could not be written. */
 function isIssued(model: Model): boolean {

@@ -92,7 +92,11 @@ export function createEventRecorder(settings: EventSettings): EventRecorder {
   };
 }
 
-type Refusal = Error & { error?: string; error_detail?: string; error_description?: string };
+type Refusal = Error & {
+  error?: string;
+  error_detail?: string | undefined;
+  error_description?: string | undefined;
+};
 
 /** The entities of a request, as an audit record names them. */
 function subjectOf(
@@ -238,7 +242,11 @@ export function recordOtherQuestion(ctx: KoaContextWithOIDC): void {
   });
 }
 
-function refusedToken(ctx: KoaContextWithOIDC, error: Refusal, { onGrant }: EventSettings): AuditEvent {
+export function refusedToken(
+  ctx: KoaContextWithOIDC,
+  error: Refusal,
+  { onGrant }: EventSettings,
+): AuditEvent {
   const grantType = grantTypeOf(ctx);
   onGrant?.(grantType, 'failure');
   return {

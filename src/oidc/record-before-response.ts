@@ -16,6 +16,7 @@ import {
   recordSilentRoutes,
   recordOtherQuestion,
   recordRetry,
+  refusedToken,
   type EventRecorder,
 } from './events.ts';
 import { findAnswer, keepAnswer, openRefreshAnswer, wonRefresh } from './refresh-answers.ts';
@@ -58,6 +59,7 @@ export function recordBeforeResponse(keeping: RecordKeeping): Middleware {
       await unit.rollback();
       return withhold(ctx, keeping);
     }
+    if (failure) unit.dropStaged();
     if (isFault(failure)) {
       await unit.rollback();
       unit.record(faultEvent(ctx, failure));
@@ -65,7 +67,7 @@ export function recordBeforeResponse(keeping: RecordKeeping): Middleware {
     if (failure instanceof HonestRetry) answerRetry(ctx, failure);
     else recordSilentRoutes(ctx, keeping.events);
 
-    await keepAnswerForRetry(ctx, keeping);
+    keepAnswerForRetry(ctx, unit, keeping);
     const frames = await recordSignOut(ctx, unit, keeping);
     if (!frames) return undefined;
     await commit(ctx, unit, keeping);
@@ -127,9 +129,13 @@ async function commit(ctx: KoaContextWithOIDC, unit: UnitOfWork, keeping: Record
   } catch (error) {
     if (isSpendConflict(error) || isRevokedConflict(error)) {
       await refuseConflict(ctx, unit, error, keeping);
-    } else if (isAuditUnavailable(error)) {
+    } else if (isAuditUnavailable(error) || isUnavailable(error)) {
       withhold(ctx, keeping);
+    } else if (error instanceof errors.InvalidGrant) {
+      await refuseEnded(ctx, unit, error, keeping);
     } else {
+      unit.record(faultEvent(ctx, error as Error));
+      await unit.commit();
       throw error;
     }
   }
@@ -170,11 +176,26 @@ async function refuseConflict(
       expiresAt: new Date(keeping.clock.now().getTime() + keeping.longestGrantSeconds * 1000),
     });
   }
-  const refusal = spent ? refusalFor(spent.kind) : new errors.InvalidGrant('revoked');
+  answerRefusal(ctx, spent ? refusalFor(spent.kind) : new errors.InvalidGrant('revoked'));
+  await commit(ctx, unit, keeping);
+}
+
+/** What the grant had to receive came too late: it has just ended. */
+async function refuseEnded(
+  ctx: KoaContextWithOIDC,
+  unit: UnitOfWork,
+  refusal: errors.InvalidGrant,
+  keeping: RecordKeeping,
+): Promise<void> {
+  unit.record(refusedToken(ctx, refusal, keeping.events.settings));
+  answerRefusal(ctx, refusal);
+  await commit(ctx, unit, keeping);
+}
+
+function answerRefusal(ctx: KoaContextWithOIDC, refusal: errors.OIDCProviderError): void {
   ctx.status = refusal.statusCode;
   ctx.type = 'json';
   ctx.body = { error: refusal.error, error_description: refusal.error_description };
-  await commit(ctx, unit, keeping);
 }
 
 function refusalFor(kind: string): errors.OIDCProviderError {
@@ -184,16 +205,13 @@ function refusalFor(kind: string): errors.OIDCProviderError {
   return new errors.InvalidGrant('already used');
 }
 
-/** Before the commit: a copy whose record never became durable is under a key that no later attempt asks for. */
-async function keepAnswerForRetry(ctx: KoaContextWithOIDC, keeping: RecordKeeping): Promise<void> {
+/** Nothing to undo: a copy whose record never became durable is under a key that no later attempt asks for. */
+function keepAnswerForRetry(ctx: KoaContextWithOIDC, unit: UnitOfWork, keeping: RecordKeeping): void {
   const refresh = wonRefresh(ctx);
-  if (!refresh || ctx.status !== 200 || typeof ctx.body !== 'object' || ctx.body === null) return;
-  const { retryWindowSeconds } = keeping;
-  await keepAnswer(keeping.store, refresh, {
-    answer: ctx.body,
-    question: questionOf(ctx),
-    retryWindowSeconds,
-  });
+  const { status, body: answer } = ctx;
+  if (!refresh || status !== 200 || typeof answer !== 'object' || answer === null) return;
+  const kept = { answer, question: questionOf(ctx), retryWindowSeconds: keeping.retryWindowSeconds };
+  unit.stage({ write: () => keepAnswer(keeping.store, refresh, kept), undo: async () => {} });
 }
 
 function answerRetry(ctx: KoaContextWithOIDC, { refreshToken, sealedAnswer }: HonestRetry): void {
@@ -206,9 +224,7 @@ function answerRetry(ctx: KoaContextWithOIDC, { refreshToken, sealedAnswer }: Ho
     return;
   }
   // Two requests for two APIs at once: the token of one would be no answer to the other. Nothing was stolen, either.
-  const refusal = new errors.InvalidGrant('spent for another request a moment ago; use its successor');
-  ctx.status = refusal.statusCode;
-  ctx.body = { error: refusal.error, error_description: refusal.error_description };
+  answerRefusal(ctx, new errors.InvalidGrant('spent for another request a moment ago; use its successor'));
   recordOtherQuestion(ctx);
 }
 

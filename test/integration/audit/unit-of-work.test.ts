@@ -144,6 +144,62 @@ describe('the unit of work of a request', () => {
     expect(await reasonsOf(requestId)).toEqual(['replayed']);
   });
 
+  it('writes what was staged at once, and before the record', async () => {
+    const steps: string[] = [];
+    const requestId = uuidv7();
+    const state = (name: string): { write: () => Promise<void>; undo: () => Promise<void> } => ({
+      write: async () => {
+        steps.push(`${name} begins`);
+        const reasons = await reasonsOf(requestId);
+        steps.push(`${name}: ${reasons.length} on record`);
+      },
+      undo: async () => {
+        steps.push(`${name} undone`);
+      },
+    });
+    await runInRequest({ requestId }, () =>
+      runInUnitOfWork(log, async (unit) => {
+        unit.record(refused('one'));
+        unit.stage(state('token'));
+        unit.stage(state('answer'));
+        expect(steps).toEqual([]);
+        await unit.commit();
+      }),
+    );
+    expect(steps.slice(0, 2)).toEqual(['token begins', 'answer begins']);
+    expect(steps.slice(2).toSorted()).toEqual(['answer: 0 on record', 'token: 0 on record']);
+    expect(await reasonsOf(requestId)).toEqual(['one']);
+  });
+
+  it('undoes all that was staged and records nothing where some of it fails', async () => {
+    const undone: string[] = [];
+    const requestId = uuidv7();
+    await runInRequest({ requestId }, () =>
+      runInUnitOfWork(log, async (unit) => {
+        unit.record(refused('one'));
+        unit.onRollback(async () => void undone.push('spending'));
+        unit.stage({ write: () => Promise.reject(new Error('the grant has ended')), undo: async () => {} });
+        unit.stage({ write: async () => {}, undo: async () => void undone.push('token') });
+        await expect(unit.commit()).rejects.toThrow('the grant has ended');
+        unit.record(refused('two'));
+        await unit.commit();
+      }),
+    );
+    expect(undone).toEqual(['token', 'spending']);
+    expect(await reasonsOf(requestId)).toEqual(['two']);
+  });
+
+  it('forgets what was staged for a request that is refused', async () => {
+    let isWritten = false;
+    await runInUnitOfWork(log, async (unit) => {
+      unit.stage({ write: async () => void (isWritten = true), undo: async () => {} });
+      unit.dropStaged();
+      unit.record(refused('one'));
+      await unit.commit();
+    });
+    expect(isWritten).toBe(false);
+  });
+
   it('tries again what could not be undone, in its order, until it works', async () => {
     const closed = openAuditLog(test.db);
     await closed.close();

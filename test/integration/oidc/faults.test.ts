@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
+import { AppError } from '../../../src/platform/errors.ts';
 import type { Model, OidcStore } from '../../../src/oidc/store/port.ts';
 import {
   authorizationRequest,
@@ -14,19 +15,27 @@ import {
 import { startGatehouse, type StoreKind, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson } from '../../support/person.ts';
 
-/** A store that fails at the next writing of one kind of payload, in a way that nobody foresaw. */
-function makeFragile(store: OidcStore, failing: Set<Model>): OidcStore {
+type Failing = Map<Model, () => Error>;
+
+/** A store that fails at the next writing of one kind of payload. */
+function makeFragile(store: OidcStore, failing: Failing): OidcStore {
   return {
     ...store,
     upsert: async (model, ...rest) => {
-      if (failing.delete(model)) throw new TypeError('a fault of ours');
+      const fault = failing.get(model);
+      failing.delete(model);
+      if (fault) throw fault();
       return store.upsert(model, ...rest);
     },
   };
 }
 
+const unforeseen = (): Error => new TypeError('a fault of ours');
+/** As both stores say it where the grant was revoked after the library had looked at it. */
+const grantEnded = (): Error => new AppError('grant_ended', 400, 'The grant of this token has ended.');
+
 describe.each<StoreKind>(['redis', 'postgres'])('a fault while tokens are issued, in %s', (kind) => {
-  const failing = new Set<Model>();
+  const failing: Failing = new Map();
   let server: TestServer;
   beforeAll(async () => {
     server = await startGatehouse({
@@ -46,7 +55,7 @@ describe.each<StoreKind>(['redis', 'postgres'])('a fault while tokens are issued
 
   it('leaves the refresh token good', async () => {
     const { application, tokens } = await signedIn(server);
-    failing.add('AccessToken');
+    failing.set('AccessToken', unforeseen);
     await expectRecordedFault(await refresh(server, application, tokens.refresh_token ?? ''));
     expect((await refresh(server, application, tokens.refresh_token ?? '')).status).toBe(200);
   });
@@ -56,8 +65,20 @@ describe.each<StoreKind>(['redis', 'postgres'])('a fault while tokens are issued
     const request = authorizationRequest(server, application);
     const person = createPerson(server.issuer);
     const code = codeOf(await authorize(person, request, await registerPerson(server)));
-    failing.add('RefreshToken');
+    failing.set('RefreshToken', unforeseen);
     await expectRecordedFault(await redeem(server, application, { code, verifier: request.verifier }));
     expect((await redeem(server, application, { code, verifier: request.verifier })).status).toBe(200);
+  });
+
+  it('refuses the refresh whose grant ends while it is written, and records why', async () => {
+    const { application, tokens } = await signedIn(server);
+    failing.set('RefreshToken', grantEnded);
+    const response = await refresh(server, application, tokens.refresh_token ?? '');
+    expect([response.status, await response.json()]).toMatchObject([400, { error: 'invalid_grant' }]);
+    const requestId = response.headers.get('x-request-id') ?? '';
+    const { events } = await server.subjects.audit.list({ requestId });
+    expect(events.map(({ type, payload }) => [type, payload['reason']])).toEqual([
+      ['token.refused', 'grant ended'],
+    ]);
   });
 });

@@ -2,8 +2,13 @@ import { Cluster, Redis as SingleRedis } from 'ioredis';
 
 import { AppError } from './errors.ts';
 
-/** One server, or a cluster: every command of ours touches one key, so both are used alike. */
+/** One server, or a cluster: every command that writes touches one key, so both are written alike. */
 export type Redis = SingleRedis | Cluster;
+
+/** Whether keys lie on different servers, so that no script may look at more than the one that it was sent for. */
+export function isCluster(redis: Redis): redis is Cluster {
+  return redis instanceof Cluster;
+}
 
 /**
  * A connection that fails fast: a command sent while Redis is away is refused at once instead of queued, so that
@@ -70,7 +75,7 @@ function credentialsIn(url: string): { username?: string; password?: string; tls
  * @throws AppError `redis_too_old` below version 7, `redis_evicts` unless `maxmemory-policy` is `noeviction`
  */
 export async function assertRedisUsable(redis: Redis): Promise<void> {
-  const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
+  const nodes = isCluster(redis) ? redis.nodes('master') : [redis];
   for (const node of nodes) assertInfoUsable(await node.info());
 }
 

@@ -74,8 +74,8 @@ export interface OidcStore {
   /** `consumed` is present when spent: for good, or by a pending mark within its lease. */
   find: (model: Model, id: string) => Promise<StoredPayload | undefined>;
   /**
-   * The token with its grant and its session, as `find` and `findByUid` would tell each: in one query (two, where
-   * there is a session), in Redis in two round trips: only the token knows the other keys, and they share no slot.
+   * The token with its grant and its session, as `find` and `findByUid` would tell each, in one round trip. It takes two
+   * in PostgreSQL where there is a session, and on a Redis Cluster, where the keys share no slot.
    */
   findStanding: (model: StandingModel, id: string) => Promise<StandingToken | undefined>;
   /** The session, as its latest sign-in left it, without `jti`: its id cannot be read back. */

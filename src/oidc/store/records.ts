@@ -30,6 +30,8 @@ export interface StoredRecord {
   idDigest: string;
   body: object;
   grantDigest?: string;
+  /** Of the session that it ends with. */
+  uidDigest?: string;
   userCodeDigest?: string;
 }
 
@@ -54,12 +56,14 @@ export function toRecord(sealer: Sealer, model: Model, id: string, payload: Stor
   const { jti: _jti, consumed: _consumed, ...kept } = payload;
   const { grantId, userCode } = payload;
   const idDigest = idDigestOf(model, id);
+  const { sessionUid } = standsOn(payload);
   return {
     idDigest,
     body: SEALED.has(model)
       ? { sealed: sealer.seal(JSON.stringify({ ...kept, jti: id }), sealingContext(model, idDigest)) }
       : kept,
     ...(GRANT_BOUND.has(model) && typeof grantId === 'string' ? { grantDigest: grantDigestOf(grantId) } : {}),
+    ...(sessionUid === undefined ? {} : { uidDigest: uidDigestOf(sessionUid) }),
     ...(model === 'DeviceCode' && typeof userCode === 'string'
       ? { userCodeDigest: userCodeDigestOf(userCode) }
       : {}),

@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 
 import type { Redis } from '../../platform/redis.ts';
 
-/** Lua that touches exactly one key, `KEYS[1]`, so that it runs on any slot of a cluster. Times are milliseconds. */
+/**
+ * Lua that touches exactly one key, `KEYS[1]`, so that it runs on any slot of a cluster (but for READ_STANDING). Times
+ * are milliseconds.
+ */
 export interface Script {
   lua: string;
   sha: string;
@@ -27,12 +30,25 @@ export async function runScript(
   }
 }
 
-/** body, expires ('' = never), ttl ('' = none) → 1, or 0 where it was ended. Leaves a spend mark as it is. */
+/**
+ * body, expires ('' = never), ttl ('' = none), further fields: name, value, …
+ * → 1, or 0 where it was ended. Leaves a spend mark as it is.
+ */
 export const PUT = script(`
 if redis.call('hexists', KEYS[1], 'ended') == 1 then return 0 end
-redis.call('hset', KEYS[1], 'body', ARGV[1], 'expires', ARGV[2])
+redis.call('hset', KEYS[1], 'body', ARGV[1], 'expires', ARGV[2], unpack(ARGV, 4))
 if ARGV[3] == '' then redis.call('persist', KEYS[1]) else redis.call('pexpire', KEYS[1], ARGV[3]) end
 return 1`);
+
+/**
+ * A token with what it stands on, by what `PUT` wrote beside it: `grant` and `session`, the ends of their keys. Only
+ * the token knows these, so they cannot be declared: for one server, not for a cluster.
+ * key of a grant without its end, of a session without its end → three hashes as lists, empty where there is none
+ */
+export const READ_STANDING = script(`
+local function hashAt(prefix, rest) return rest and redis.call('hgetall', prefix .. rest) or {} end
+local grant, session = unpack(redis.call('hmget', KEYS[1], 'grant', 'session'))
+return { redis.call('hgetall', KEYS[1]), hashAt(ARGV[1], grant), hashAt(ARGV[2], session) }`);
 
 /** ttl of the tombstone. Also before the first write, which may still be on its way from another connection. */
 export const END = script(`

@@ -17,7 +17,17 @@ import { END, runScript, SAVE_SESSION } from './redis-scripts.ts';
 export type RedisSessions = Pick<OidcStore, 'saveSession' | 'endSession' | 'findByUid'> & {
   find: (id: string) => Promise<StoredPayload | undefined>;
   destroy: (id: string) => Promise<void>;
+  /** Where a session's hash is, without the digest of its uid. */
+  hashKeyPrefix: string;
+  /** What `findByUid` tells of the hash, for who has read it. */
+  present: (hash: Record<string, string>) => StoredPayload | undefined;
 };
+
+interface FoundSession {
+  idDigest: string;
+  payload: StoredPayload;
+  expiresAt: number;
+}
 
 /**
  * Sessions in Redis: everything about one session in one hash by its uid, so that saving and ending are one script on
@@ -34,19 +44,19 @@ export function createRedisSessions({
   clock: Clock;
   sealer: Sealer;
 }): RedisSessions {
-  const hashKey = (uidDigest: string): string => `${keyPrefix}:session:${uidDigest}`;
+  const hashKeyPrefix = `${keyPrefix}:session:`;
+  const hashKey = (uidDigest: string): string => `${hashKeyPrefix}${uidDigest}`;
   const pointerKey = (idDigest: string): string => `${keyPrefix}:session-id:${idDigest}`;
 
   const end = async (uidDigest: string): Promise<void> => {
     await runScript(redis, END, hashKey(uidDigest), [TOMBSTONE_SECONDS * 1000]);
   };
 
-  const read = async (
-    uidDigest: string,
-    id?: string,
-  ): Promise<{ idDigest: string; payload: StoredPayload; expiresAt: number }[]> => {
-    const fields = Object.entries(await redis.hgetall(hashKey(uidDigest)));
-    const valueOf = new Map(fields);
+  const read = async (uidDigest: string, id?: string): Promise<FoundSession[]> =>
+    liveIn(await redis.hgetall(hashKey(uidDigest)), id);
+
+  const liveIn = (hash: Record<string, string>, id?: string): FoundSession[] => {
+    const fields = Object.entries(hash);
     const authorizations: SessionAuthorizations = Object.fromEntries(
       fields
         .filter(([field]) => field.startsWith('a:'))
@@ -61,7 +71,7 @@ export function createRedisSessions({
         return {
           idDigest,
           payload: joinSession(toPayload(sealer, 'Session', found), authorizations),
-          expiresAt: Number(valueOf.get(`e:${idDigest}`)),
+          expiresAt: Number(hash[`e:${idDigest}`]),
         };
       })
       .filter(({ expiresAt }) => expiresAt > now);
@@ -75,6 +85,8 @@ export function createRedisSessions({
       return (await read(uidDigest, id)).find((session) => session.idDigest === idDigest)?.payload;
     },
 
+    hashKeyPrefix,
+    present: (hash) => latestSession(liveIn(hash))?.payload,
     findByUid: async (uid) => latestSession(await read(uidDigestOf(uid)))?.payload,
 
     saveSession: async (id, payload, ttlSeconds, { baseline, replaces } = {}) => {

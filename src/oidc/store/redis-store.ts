@@ -1,11 +1,11 @@
 import { AppError } from '../../platform/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { digest } from '../../platform/ids.ts';
-import type { Redis } from '../../platform/redis.ts';
+import { isCluster, type Redis } from '../../platform/redis.ts';
 import type { Sealer } from '../../platform/seal.ts';
 import { observeStore, type OnOperation } from './observed-store.ts';
 import { POLL_LENIENCY_MS, TOMBSTONE_SECONDS } from './port.ts';
-import type { Model, OidcStore, Spending, StoredPayload } from './port.ts';
+import type { Model, OidcStore, Spending, StandingModel, StandingToken, StoredPayload } from './port.ts';
 import { grantDigestOf, idDigestOf, standsOn, toPayload, toRecord, userCodeDigestOf } from './records.ts';
 import {
   CONFIRM,
@@ -15,6 +15,7 @@ import {
   MARK,
   POLL,
   PUT,
+  READ_STANDING,
   RELEASE,
   runScript,
   SPEND,
@@ -25,8 +26,8 @@ import { createRedisSessions } from './redis-sessions.ts';
 /**
  * The store over Redis 7 or Valkey. One hash per token holds its payload, its expiry and its spend mark.
  *
- * Every script touches one key, and no two keys need to share a slot, so a Redis Cluster needs no hash tags (a token's
- * id does not tell its grant). What spans keys is ordered so that any interleaving is safe: a token and its place in
+ * Every script that writes touches one key, and no two keys need to share a slot, so a Redis Cluster needs no hash tags
+ * (a token's id does not tell its grant). What spans keys is ordered so that any interleaving is safe: a token and its place in
  * the grant's index are written at once; ending a grant first closes the index, then leaves a tombstone on each
  * member. A token written late meets either the closed index or its tombstone.
  *
@@ -57,8 +58,15 @@ export function createRedisStore({
   const now = (): number => clock.now().getTime();
   const sessions = createRedisSessions({ redis, keyPrefix, clock, sealer });
 
-  const put = async (key: string, body: string, ttlMs: number | undefined): Promise<boolean> =>
-    (await runScript(redis, PUT, key, [body, ttlMs === undefined ? '' : now() + ttlMs, ttlMs ?? ''])) === 1;
+  const put = async (
+    key: string,
+    body: string,
+    ttlMs: number | undefined,
+    fields: readonly string[] = [],
+  ): Promise<boolean> => {
+    const expires = ttlMs === undefined ? '' : now() + ttlMs;
+    return (await runScript(redis, PUT, key, [body, expires, ttlMs ?? '', ...fields])) === 1;
+  };
 
   const end = async (key: string): Promise<void> => {
     await runScript(redis, END, key, [TOMBSTONE_SECONDS * 1000]);
@@ -71,8 +79,15 @@ export function createRedisStore({
     await redis.zrem(indexKey(grantDigest), ...members);
   };
 
-  const read = async (model: Model, idDigest: string, id?: string): Promise<StoredPayload | undefined> => {
-    const { body, expires, by, at, lease, final } = await redis.hgetall(payloadKey(model, idDigest));
+  const read = async (model: Model, idDigest: string, id?: string): Promise<StoredPayload | undefined> =>
+    present(await redis.hgetall(payloadKey(model, idDigest)), model, idDigest, id);
+
+  const present = (
+    { body, expires, by, at, lease, final }: Record<string, string>,
+    model: Model,
+    idDigest: string,
+    id?: string,
+  ): StoredPayload | undefined => {
     if (body === undefined || (expires && Number(expires) <= now())) return undefined;
     const isSpent = by !== undefined && (final === '1' || Number(lease) > now());
     return toPayload(sealer, model, {
@@ -83,6 +98,37 @@ export function createRedisStore({
     });
   };
 
+  const findStandingAtOnce = async (
+    server: Redis,
+    model: StandingModel,
+    id: string,
+  ): Promise<StandingToken | undefined> => {
+    const idDigest = idDigestOf(model, id);
+    const prefixes = [`${keyPrefix}:Grant:`, sessions.hashKeyPrefix];
+    const reply = await runScript(server, READ_STANDING, payloadKey(model, idDigest), prefixes);
+    const [own = {}, grantHash = {}, sessionHash = {}] = (reply as string[][]).map(toHash);
+    const token = present(own, model, idDigest, id);
+    if (!token) return undefined;
+    const { grantId, sessionUid } = standsOn(token);
+    return {
+      token,
+      grant: grantId === undefined ? undefined : present(grantHash, 'Grant', grantDigestOf(grantId), grantId),
+      session: sessionUid === undefined ? undefined : sessions.present(sessionHash),
+    };
+  };
+
+  const findStandingByKeys = async (model: StandingModel, id: string): Promise<StandingToken | undefined> => {
+    const token = await read(model, idDigestOf(model, id), id);
+    if (!token) return undefined;
+    const { grantId, sessionUid } = standsOn(token);
+    if (grantId === undefined && sessionUid === undefined) return { token };
+    const [grant, session] = await Promise.all([
+      grantId === undefined ? undefined : read('Grant', grantDigestOf(grantId), grantId),
+      sessionUid === undefined ? undefined : sessions.findByUid(sessionUid),
+    ]);
+    return { token, grant, session };
+  };
+
   const store: OidcStore = {
     upsert: async (model, id, payload, ttlSeconds) => {
       if (model === 'Session') {
@@ -90,11 +136,14 @@ export function createRedisStore({
         await sessions.saveSession(id, payload, ttlSeconds);
         return;
       }
-      const { idDigest, body, grantDigest, userCodeDigest } = toRecord(sealer, model, id, payload);
+      const { idDigest, body, grantDigest, uidDigest, userCodeDigest } = toRecord(sealer, model, id, payload);
       const key = payloadKey(model, idDigest);
       const ttlMs = ttlSeconds === undefined ? undefined : Math.round(ttlSeconds * 1000);
       const [isWritten, isIndexed] = await Promise.all([
-        put(key, JSON.stringify(body), ttlMs),
+        put(key, JSON.stringify(body), ttlMs, [
+          ...(grantDigest === undefined ? [] : ['grant', grantDigest]),
+          ...(uidDigest === undefined ? [] : ['session', uidDigest]),
+        ]),
         grantDigest === undefined
           ? true
           : runScript(redis, INDEX_ADD, indexKey(grantDigest), [
@@ -113,17 +162,8 @@ export function createRedisStore({
 
     find: (model, id) => (model === 'Session' ? sessions.find(id) : read(model, idDigestOf(model, id), id)),
     findByUid: sessions.findByUid,
-    findStanding: async (model, id) => {
-      const token = await read(model, idDigestOf(model, id), id);
-      if (!token) return undefined;
-      const { grantId, sessionUid } = standsOn(token);
-      if (grantId === undefined && sessionUid === undefined) return { token };
-      const [grant, session] = await Promise.all([
-        grantId === undefined ? undefined : read('Grant', grantDigestOf(grantId), grantId),
-        sessionUid === undefined ? undefined : sessions.findByUid(sessionUid),
-      ]);
-      return { token, grant, session };
-    },
+    findStanding: (model, id) =>
+      isCluster(redis) ? findStandingByKeys(model, id) : findStandingAtOnce(redis, model, id),
     findByUserCode: async (userCode) => {
       const idDigest = await redis.hget(userCodeKey(userCodeDigestOf(userCode)), 'body');
       return idDigest ? read('DeviceCode', idDigest) : undefined;
@@ -192,6 +232,13 @@ export function createRedisStore({
     },
   };
   return onOperation ? observeStore(store, onOperation) : store;
+}
+
+/** A hash as a script returns it: name, value, … */
+function toHash(list: readonly string[]): Record<string, string> {
+  const hash: Record<string, string> = {};
+  for (let index = 0; index + 1 < list.length; index += 2) hash[list[index]!] = list[index + 1]!;
+  return hash;
 }
 
 function toSpending(reply: unknown): Spending {

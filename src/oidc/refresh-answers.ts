@@ -2,7 +2,14 @@
  * The sealed copy of a refresh's answer, for the client whose connection broke before it arrived. Sealed with a key
  * that only the bearer of the spent refresh token can derive, so a leaked store holds nothing that works.
  */
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  hash,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
 
 import { digest } from '../platform/ids.ts';
 import type { OidcStore } from './store/port.ts';
@@ -105,6 +112,10 @@ export function openRefreshAnswer(refreshToken: string, sealed: string): Refresh
   return JSON.parse(plain.toString()) as RefreshAnswer;
 }
 
-function keyFrom(refreshToken: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', refreshToken, '', 'gatehouse refresh answer', 32));
+/**
+ * A refresh token is random through and through, so one hash of it makes a key. As a key object, for which a cipher
+ * takes a third of the time that it takes for bytes.
+ */
+function keyFrom(refreshToken: string): KeyObject {
+  return createSecretKey(hash('sha256', `gatehouse refresh answer ${refreshToken}`, 'buffer'));
 }

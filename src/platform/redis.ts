@@ -6,7 +6,7 @@ import { AppError } from './errors.ts';
 export type Redis = SingleRedis | Cluster;
 
 /** Whether keys lie on different servers, so that no script may look at more than the one that it was sent for. */
-export function isCluster(redis: Redis): redis is Cluster {
+export function isRedisCluster(redis: Redis): redis is Cluster {
   return redis instanceof Cluster;
 }
 
@@ -33,7 +33,7 @@ export function createRedis({
     enableAutoPipelining: true,
     maxRetriesPerRequest: 0,
     connectTimeout: patienceMs,
-    commandTimeout: patienceMs,
+    // Answers come in the order of the commands: one timer for the connection sees what one for each command would.
     socketTimeout: patienceMs,
   };
   const redis = isCluster
@@ -75,7 +75,7 @@ function credentialsIn(url: string): { username?: string; password?: string; tls
  * @throws AppError `redis_too_old` below version 7, `redis_evicts` unless `maxmemory-policy` is `noeviction`
  */
 export async function assertRedisUsable(redis: Redis): Promise<void> {
-  const nodes = isCluster(redis) ? redis.nodes('master') : [redis];
+  const nodes = isRedisCluster(redis) ? redis.nodes('master') : [redis];
   for (const node of nodes) assertInfoUsable(await node.info());
 }
 

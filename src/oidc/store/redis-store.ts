@@ -1,7 +1,7 @@
 import { AppError } from '../../platform/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { digest } from '../../platform/ids.ts';
-import { isCluster, type Redis } from '../../platform/redis.ts';
+import { isRedisCluster, type Redis } from '../../platform/redis.ts';
 import type { Sealer } from '../../platform/seal.ts';
 import { observeStore, type OnOperation } from './observed-store.ts';
 import { POLL_LENIENCY_MS, TOMBSTONE_SECONDS } from './port.ts';
@@ -163,7 +163,7 @@ export function createRedisStore({
     find: (model, id) => (model === 'Session' ? sessions.find(id) : read(model, idDigestOf(model, id), id)),
     findByUid: sessions.findByUid,
     findStanding: (model, id) =>
-      isCluster(redis) ? findStandingByKeys(model, id) : findStandingAtOnce(redis, model, id),
+      isRedisCluster(redis) ? findStandingByKeys(model, id) : findStandingAtOnce(redis, model, id),
     findByUserCode: async (userCode) => {
       const idDigest = await redis.hget(userCodeKey(userCodeDigestOf(userCode)), 'body');
       return idDigest ? read('DeviceCode', idDigest) : undefined;

@@ -12,7 +12,7 @@ import { toMetadata } from '../clients/metadata.ts';
 import type { ClientService } from '../clients/service.ts';
 import { digest, randomToken } from '../platform/ids.ts';
 import { type AuthorizationDetails, allowDetailsTypes } from './authorization-details.ts';
-import { keepKeysApart } from './client-keys.ts';
+import { keepKeys } from './client-keys.ts';
 import type { Ciba } from './ciba.ts';
 import type { DeviceEntry } from './device-entry.ts';
 import type { DpopRules } from './dpop.ts';
@@ -124,7 +124,7 @@ function findClientsBy(provider: Provider, clients: ClientService, clientOf: Cli
       providerClient = new ProviderClient(toMetadata(client)) as InstanceType<typeof provider.Client>;
       // The library takes an empty list for no limit at all; this one holds the empty scope, which nobody can ask for.
       if (client.scopes.length === 0) Object.assign(providerClient, { scope: ' ' });
-      keepKeysApart(providerClient);
+      keepKeys(providerClient);
       allowDetailsTypes(providerClient, client);
       made.set(client, providerClient);
       clientOf.remember(providerClient, client);

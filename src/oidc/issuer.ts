@@ -33,6 +33,7 @@ import {
 } from './configuration.ts';
 import { type CibaDependencies, createCiba } from './ciba.ts';
 import { createDeviceEntry, type DevicePages } from './device-entry.ts';
+import { createDpopNonces } from './dpop-nonces.ts';
 import { createDpopRules } from './dpop.ts';
 import { createEventRecorder } from './events.ts';
 import { toProviderKey } from './external-key.ts';
@@ -200,8 +201,9 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
   });
   const profiles = createSecurityProfiles(clientOf);
   const mutualTls = createMutualTls({ source: dependencies.certificates, clock });
+  const nonceSecret = sealer.deriveKey('dpop nonces');
   const dpop = createDpopRules({
-    nonceSecret: sealer.deriveKey('dpop nonces'),
+    nonceSecret,
     isNonceAlwaysRequired: dependencies.isDpopNonceRequired,
     clientOf,
     checkProof: profiles.checkProof,
@@ -230,6 +232,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         proofs: {
           algorithms: DPOP_ALGS,
           requiresNonce: (ctx) => dpop.feature.requireNonce?.(ctx) === true,
+          nonces: createDpopNonces(nonceSecret),
         },
         accessTokenSeconds: ttl.accessTokenSeconds,
         clock,

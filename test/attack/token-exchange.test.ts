@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 
 import { defineClient } from '../../src/clients/definition.ts';
 import { TOKEN_EXCHANGE } from '../../src/clients/client.ts';
+import { createDpopNonces } from '../../src/oidc/dpop-nonces.ts';
 import {
   ask,
   machineToken,
@@ -432,11 +433,13 @@ describe('a token that is bound to a certificate', () => {
 
 describe('a token that is bound to a key', () => {
   /** The front exchanges tokens of its own, for only it has the key. */
-  async function boundToken() {
+  async function boundToken({ withNonce = false } = {}) {
     const key = await proofKey();
-    const token = await tokenWith(await proven(server.issuer, key), 'DPoP');
+    const nonce = createDpopNonces(server.state.sealer.deriveKey('dpop nonces')).next();
+    const token = await tokenWith(await proven(server.issuer, key, withNonce ? { nonce } : {}), 'DPoP');
     return { key, token };
   }
+  const nonceIn = ({ headers }: Response): string => headers.get('dpop-nonce') ?? '';
   const narrow = (token: string, init: RequestInit = {}): Promise<Response> =>
     exchange({ subject_token: token, audience: scene.ledger.identifier }, scene.front, init);
 
@@ -469,19 +472,69 @@ describe('a token that is bound to a key', () => {
     );
   });
 
-  it('is not exchanged by a client that needs nonces, which an exchange knows nothing of', async () => {
-    const { key, token } = await boundToken();
-    await server.subjects.clients.update(scene.front.clientId, { requireDpopNonce: true }, OPERATOR);
-    try {
-      await expectRefused(
-        await narrow(token, await proven(server.issuer, key)),
-        'invalid_dpop_proof',
-        /nonces/,
-      );
-    } finally {
-      await server.subjects.clients.update(scene.front.clientId, { requireDpopNonce: null }, OPERATOR);
-    }
+  describe('whose client must show nonces', () => {
+    beforeAll(() =>
+      server.subjects.clients.update(scene.front.clientId, { requireDpopNonce: true }, OPERATOR),
+    );
+    afterAll(() =>
+      server.subjects.clients.update(scene.front.clientId, { requireDpopNonce: null }, OPERATOR),
+    );
+
+    it('is exchanged with the one that the client is told', async () => {
+      const { key, token } = await boundToken({ withNonce: true });
+      const refused = await narrow(token, await proven(server.issuer, key));
+      await expectRefused(refused, 'use_dpop_nonce', /nonce is required/);
+      const nonce = nonceIn(refused);
+      expect((await narrow(token, await proven(server.issuer, key, { nonce }))).status).toBe(200);
+      const proof = await proven(server.issuer, key, { nonce, iat: 1 });
+      expect((await narrow(token, proof)).status).toBe(200);
+      await expectRefused(await narrow(token, proof), 'invalid_grant', /Replay/);
+    });
+
+    it('is exchanged with the nonce of another grant, whose nonces are those of exchanges', async () => {
+      const { key, token } = await boundToken({ withNonce: true });
+      const redeemedWith = async (nonce?: string): Promise<Response> =>
+        tokenRequest(
+          server,
+          scene.front,
+          { grant_type: 'authorization_code', code: 'none', redirect_uri: scene.front.redirectUri },
+          await proven(server.issuer, key, nonce === undefined ? {} : { nonce }),
+        );
+      const nonce = nonceIn(await redeemedWith());
+      expect((await narrow(token, await proven(server.issuer, key, { nonce }))).status).toBe(200);
+      const own = nonceIn(await narrow(token, await proven(server.issuer, key)));
+      expect(await refusalOf(await redeemedWith(own))).toEqual([400, 'invalid_grant']);
+    });
+
+    it.each([
+      ['that we never gave', () => 'nonsense'],
+      [
+        'of five minutes ago',
+        () => createDpopNonces(server.state.sealer.deriveKey('dpop nonces')).next(),
+        300,
+      ],
+    ])('is refused with a nonce %s', async (_name, nonceOf, laterSeconds = 0) => {
+      const { key, token } = await boundToken({ withNonce: true });
+      const nonce = nonceOf();
+      const now = Date.now();
+      jest.spyOn(Date, 'now').mockImplementation(() => now + laterSeconds * 1000);
+      const refused = await narrow(token, await proven(server.issuer, key, { nonce }));
+      expect(await refusalOf(refused)).toEqual([400, 'use_dpop_nonce']);
+      expect(nonceIn(refused)).not.toBe(nonce);
+    });
   });
+
+  it.each([-400, 400])(
+    'is refused with a clock that is %d seconds off, and a nonce mends it',
+    async (seconds) => {
+      const { key, token } = await boundToken();
+      const iat = Math.floor(Date.now() / 1000) + seconds;
+      const refused = await narrow(token, await proven(server.issuer, key, { iat }));
+      await expectRefused(refused, 'use_dpop_nonce', /not recent enough/);
+      const nonce = nonceIn(refused);
+      expect((await narrow(token, await proven(server.issuer, key, { iat, nonce }))).status).toBe(200);
+    },
+  );
 
   it('is refused to its API, which has no such key', async () => {
     const { token } = await boundToken();

@@ -14,10 +14,19 @@ export async function proofKey(): Promise<ProofKey> {
 }
 
 /** The headers of a request to the token endpoint with a proof by that key. */
-export async function proven(issuer: string, key: ProofKey): Promise<{ headers: { dpop: string } }> {
-  const dpop = await new SignJWT({ htm: 'POST', htu: `${issuer}/oauth/token`, jti: randomToken() })
+export async function proven(
+  issuer: string,
+  key: ProofKey,
+  claims: { nonce?: string; iat?: number; htu?: string } = {},
+): Promise<{ headers: { dpop: string } }> {
+  const dpop = await new SignJWT({
+    htm: 'POST',
+    htu: `${issuer}/oauth/token`,
+    jti: randomToken(),
+    iat: Math.floor(Date.now() / 1000),
+    ...claims,
+  })
     .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: key.jwk })
-    .setIssuedAt(Math.floor(Date.now() / 1000))
     .sign(key.privateKey);
   return { headers: { dpop } };
 }

@@ -1,52 +1,74 @@
 /**
  * Possession of the key that a token is bound to, shown with a request for an exchange. The library checks proofs in
- * its own grants only, so RFC 9449 §4.3 is followed here.
+ * its own grants only, so RFC 9449 §4.3 and §8 are followed here, as it follows them there.
  */
 import { calculateJwkThumbprint, EmbeddedJWK, errors as joseErrors, jwtVerify } from 'jose';
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import { z } from 'zod';
 
 import type { Client } from '../../clients/client.ts';
+import type { DpopNonces } from '../dpop-nonces.ts';
 
 export interface ProofRules {
   algorithms: readonly string[];
-  /** Whether the library would ask for a nonce of its own, which nobody else can check. @throws InvalidDpopProof */
+  /** Whether the proof must carry a nonce. @throws InvalidDpopProof */
   requiresNonce: (ctx: KoaContextWithOIDC) => boolean;
+  nonces: DpopNonces;
 }
 
-const FRESH_SECONDS = 60;
+/** How far `iat` may be away from now, where there is no nonce. */
+const FRESH_SECONDS = 300;
 const proofSchema = z.object({
   jti: z.string().min(1),
   iat: z.number(),
   htm: z.literal('POST'),
   htu: z.string(),
+  nonce: z.string().optional(),
 });
 
 /**
  * @returns the thumbprint of the key (RFC 7638), undefined where there is no proof
- * @throws InvalidDpopProof; InvalidGrant for one that was used before
+ * @throws InvalidDpopProof; UseDpopNonce, with the one to use in `DPoP-Nonce`; InvalidGrant for one that was used before
  */
 export async function provenKey(
   ctx: KoaContextWithOIDC,
   client: Client,
-  { algorithms, requiresNonce }: ProofRules,
+  rules: ProofRules,
 ): Promise<string | undefined> {
   const proof = ctx.get('DPoP');
   if (proof === '') return undefined;
-  if (requiresNonce(ctx)) throw refuse('the client needs nonces, and an exchange knows none');
-  const { jti, iat, htu, jwk } = await verified(proof, algorithms);
-  if (Math.abs(Date.now() / 1000 - iat) > FRESH_SECONDS) throw refuse('DPoP proof iat is not recent enough');
+  const isNonceRequired = rules.requiresNonce(ctx);
+  const { jti, iat, htu, jwk, nonce } = await verified(proof, rules.algorithms);
   if (!isSameAddress(htu, ctx.oidc.urlFor('token'))) throw refuse('DPoP proof htu mismatch');
+  checkFreshness(ctx, { iat, nonce }, { isNonceRequired, nonces: rules.nonces });
   const { ReplayDetection } = ctx.oidc.provider as unknown as {
     ReplayDetection: { unique: (iss: string, jti: string, exp: number) => Promise<boolean> };
   };
   const isFirst = await ReplayDetection.unique(
     client.clientId,
     jti,
-    Math.floor(Date.now() / 1000) + 2 * FRESH_SECONDS,
+    Math.floor(Date.now() / 1000) + FRESH_SECONDS,
   );
   if (!isFirst) throw new errors.InvalidGrant('DPoP proof JWT Replay detected');
   return calculateJwkThumbprint(jwk);
+}
+
+function checkFreshness(
+  ctx: KoaContextWithOIDC,
+  { iat, nonce = '' }: { iat: number; nonce?: string | undefined },
+  { isNonceRequired, nonces }: { isNonceRequired: boolean; nonces: DpopNonces },
+): void {
+  const next = nonces.next();
+  const ask = (why: string): never => {
+    ctx.set('DPoP-Nonce', next);
+    throw new errors.UseDpopNonce(why);
+  };
+  if (nonce === '') {
+    if (isNonceRequired) ask('nonce is required in the DPoP proof');
+    // A client whose clock is wrong can go by ours.
+    if (Math.abs(Date.now() / 1000 - iat) > FRESH_SECONDS) ask('DPoP proof iat is not recent enough');
+  } else if (!nonces.isGood(nonce)) ask('invalid nonce in DPoP proof');
+  if (nonce !== next) ctx.set('DPoP-Nonce', next);
 }
 
 async function verified(proof: string, algorithms: readonly string[]) {

@@ -11,6 +11,8 @@ type RelativeName = readonly Attribute[];
 const SAME_TYPE: Readonly<Record<string, string>> = {
   '2.5.4.3': 'cn',
   commonname: 'cn',
+  '2.5.4.4': 'sn',
+  surname: 'sn',
   '2.5.4.5': 'serialnumber',
   '2.5.4.6': 'c',
   countryname: 'c',
@@ -25,13 +27,41 @@ const SAME_TYPE: Readonly<Record<string, string>> = {
   organizationname: 'o',
   '2.5.4.11': 'ou',
   organizationalunitname: 'ou',
+  '2.5.4.12': 'title',
+  t: 'title',
+  '2.5.4.13': 'description',
+  '2.5.4.15': 'businesscategory',
+  '2.5.4.17': 'postalcode',
+  '2.5.4.42': 'gn',
+  givenname: 'gn',
+  '2.5.4.46': 'dnqualifier',
+  dnq: 'dnqualifier',
+  '2.5.4.65': 'pseudonym',
   '2.5.4.97': 'organizationidentifier',
+  oi: 'organizationidentifier',
   '0.9.2342.19200300.100.1.1': 'uid',
   userid: 'uid',
   '0.9.2342.19200300.100.1.25': 'dc',
   domaincomponent: 'dc',
   '1.2.840.113549.1.9.1': 'emailaddress',
   e: 'emailaddress',
+  '1.3.6.1.4.1.311.60.2.1.1': 'jurisdictionl',
+  jurisdictionlocalityname: 'jurisdictionl',
+  '1.3.6.1.4.1.311.60.2.1.2': 'jurisdictionst',
+  jurisdictionstateorprovincename: 'jurisdictionst',
+  '1.3.6.1.4.1.311.60.2.1.3': 'jurisdictionc',
+  jurisdictioncountryname: 'jurisdictionc',
+};
+
+/** How the bytes of a string in BER are to be read, by its tag (X.680 §8.4). */
+const STRINGS: Readonly<Record<number, 'utf8' | 'latin1' | 'utf-16be'>> = {
+  0x0c: 'utf8',
+  0x12: 'latin1',
+  0x13: 'latin1',
+  0x14: 'latin1',
+  0x16: 'latin1',
+  0x1a: 'latin1',
+  0x1e: 'utf-16be',
 };
 
 const TYPE = /^(?:[a-z][a-z0-9-]*|\d+(?:\.\d+)+)$/;
@@ -104,9 +134,9 @@ function trimUnescaped(text: string): string {
   return trimmed.endsWith('\\') && text.trimStart() !== trimmed ? `${trimmed} ` : trimmed;
 }
 
-/** RFC 4514 §2.4. Undefined where an escape is none, and for values in hexadecimal, which no text can be told of. */
+/** RFC 4514 §2.4. Undefined where an escape is none. */
 function unescaped(text: string): string | undefined {
-  if (text.startsWith('#')) return undefined;
+  if (text.startsWith('#')) return textOfBer(text.slice(1));
   const bytes: Buffer[] = [];
   for (let index = 0; index < text.length;) {
     const escape = /^\\(?:([0-9a-f]{2})|([ "#+,;<=>\\]))/i.exec(text.slice(index));
@@ -121,4 +151,20 @@ function unescaped(text: string): string | undefined {
     index += character.length;
   }
   return Buffer.concat(bytes).toString('utf8');
+}
+
+/**
+ * A value in hexadecimal, which whoever follows RFC 4514 writes for types that have no name of their own: the string in
+ * BER (X.690 §8). Undefined for what is no string, for nothing can be told of that.
+ */
+function textOfBer(hexadecimal: string): string | undefined {
+  if (!/^(?:[0-9a-f]{2})+$/i.test(hexadecimal)) return undefined;
+  const [tag = 0, first = 0, ...rest] = Buffer.from(hexadecimal, 'hex');
+  const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
+  const length =
+    lengthBytes === 0 ? first : rest.slice(0, lengthBytes).reduce((sum, byte) => sum * 256 + byte, 0);
+  const value = Buffer.from(rest.slice(lengthBytes));
+  const encoding = STRINGS[tag];
+  if (encoding === undefined || first === 0x80 || value.length !== length) return undefined;
+  return new TextDecoder(encoding).decode(value);
 }

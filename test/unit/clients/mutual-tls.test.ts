@@ -15,6 +15,18 @@ describe('names of certificate subjects (RFC 4514)', () => {
     ['types in words, in numbers and in any case', 'commonName=a,2.5.4.10=b,c=CH', 'C=CH\nO=b\nCN=a'],
     ['spaces after commas', 'CN=a, O=b', 'O=b\nCN=a'],
     ['escapes of either sort', 'CN=a\\, b\\2B\\C3\\A4', 'CN=a\\, b\\+ä'],
+    [
+      'values in hexadecimal, as for types without a name',
+      '1.2.3.4=#0C036F6464,C=#13024348',
+      'C=CH\n1.2.3.4=odd',
+    ],
+    ['values in hexadecimal of any sort of string', 'CN=#1E0400E40062,E=#160161', 'emailAddress=a\nCN=äb'],
+    ['a long value in hexadecimal', `CN=#0C8180${'61'.repeat(128)}`, `CN=${'a'.repeat(128)}`],
+    [
+      'types that certificates of companies have',
+      '2.5.4.15=x,1.3.6.1.4.1.311.60.2.1.3=BR',
+      'jurisdictionC=BR\nbusinessCategory=x',
+    ],
     ['several attributes in one part, in any order', 'CN=a+UID=1,O=b', 'O=b\nUID=1 + CN=a'],
   ])('are the same but for %s', (_name, registered, subject) => {
     expect(sameName(registered, subject)).toBe(true);
@@ -27,17 +39,32 @@ describe('names of certificate subjects (RFC 4514)', () => {
     ['a type', 'OU=a', 'CN=a'],
     ['the case of a value', 'CN=A', 'CN=a'],
     ['one value that spells two parts', 'CN=a,O=b', 'CN=a\\,O=b'],
+    ['a value in hexadecimal', 'CN=#0C0161', 'CN=b'],
+    ['a value that only looks like hexadecimal', 'CN=#0C0161', 'CN=\\#0C0161'],
     ['one value that spells two attributes', 'CN=a+O=b', 'CN=a\\+O=b'],
   ])('differ by %s', (_name, registered, subject) => {
     expect(sameName(registered, subject)).toBe(false);
   });
 
-  it.each(['', 'payments', 'CN=', '=a', 'CN=a,', 'CN=a\\', 'CN=a\\zb', 'CN=#0401', 'CN=a;O=b', 'C N=a'])(
-    'are none: %j',
-    (text) => {
-      expect(isDistinguishedName(text)).toBe(false);
-    },
-  );
+  it.each([
+    '',
+    'payments',
+    'CN=',
+    '=a',
+    'CN=a,',
+    'CN=a\\',
+    'CN=a\\zb',
+    'CN=#0401',
+    'CN=#0C',
+    'CN=#0C0261',
+    'CN=#0C800161',
+    'CN=#0C01616',
+    'CN=#zz',
+    'CN=a;O=b',
+    'C N=a',
+  ])('are none: %j', (text) => {
+    expect(isDistinguishedName(text)).toBe(false);
+  });
 });
 
 describe('a client that authenticates by a certificate', () => {

@@ -96,9 +96,10 @@ export function createIdTokenAuthority({
           const {
             AuthorizationCode: code,
             DeviceCode: device,
+            BackchannelAuthenticationRequest: request,
             RefreshToken: refreshToken,
           } = this.ctx.oidc.entities;
-          const source = (code ?? device ?? refreshToken) as
+          const source = (code ?? device ?? request ?? refreshToken) as
             Partial<Subject & { expiresWithSession: boolean }> | undefined;
           if (source?.grantId && source.accountId) {
             const { grantId, accountId, sessionUid, expiresWithSession } = source;

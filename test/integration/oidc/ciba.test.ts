@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt } from 'jose';
 import * as client from 'openid-client';
 
+import { TOKEN_EXCHANGE } from '../../../src/clients/client.ts';
 import type { NewClient } from '../../../src/clients/service.ts';
 import { registerApi, registerRole } from '../../support/apis.ts';
 import {
@@ -10,6 +11,7 @@ import {
   registerApplication,
   registerPerson,
   signedIn,
+  tokenRequest,
   type Application,
   type Tokens,
 } from '../../support/application.ts';
@@ -179,6 +181,37 @@ describe('asking a person without their browser', () => {
       await poll(server, desk, id, { resource: api.identifier }),
     );
     expect(decodeJwt(token)).toMatchObject({ scope: 'read', acr: 'aal1', aud: api.identifier });
+  });
+
+  it('gives an ID token that a client may exchange, where it may exchange any', async () => {
+    const api = await registerApi(server);
+    const teller = await registerDesk(server, {
+      grantTypes: [CIBA, 'refresh_token', TOKEN_EXCHANGE],
+      tokenExchangeAudiences: [api.identifier],
+      tokenExchangeModes: ['impersonation'],
+    });
+    await server.subjects.apis.permitClient(
+      { clientId: teller.clientId, api: api.identifier, permissions: ['read'] },
+      OPERATOR,
+    );
+    const asking = await approver();
+    await server.subjects.rbac.grantRole(
+      asking.who.account.id,
+      await registerRole(server, api, ['read']),
+      OPERATOR,
+    );
+    const id = await answered(asking, 'approve', {}, teller);
+    const { id_token: idToken = '' } = await tokensOf(await poll(server, teller, id));
+    const exchange = (): Promise<Response> =>
+      tokenRequest(server, teller, {
+        grant_type: TOKEN_EXCHANGE,
+        subject_token: idToken,
+        subject_token_type: 'urn:ietf:params:oauth:token-type:id_token',
+        audience: api.identifier,
+      });
+    expect(await tokensOf(await exchange())).toMatchObject({ scope: 'read' });
+    await server.subjects.signOut.everywhere(asking.who.account, OPERATOR);
+    expect(await errorOf(await exchange())).toBe('invalid_request');
   });
 
   it('tells on the first page that a request waits', async () => {

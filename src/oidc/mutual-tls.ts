@@ -11,6 +11,7 @@ import { type Configuration, errors, type KoaContextWithOIDC, type Provider } fr
 
 import { sameName } from '../clients/distinguished-name.ts';
 import type { Clock } from '../platform/clock.ts';
+import { aliasesOf, takeAliases } from './endpoint-aliases.ts';
 
 export interface CertificateSource {
   /** Undefined where there is none; `unreadable` where a proxy passed on something else. */
@@ -27,21 +28,9 @@ export interface CertificateSource {
 
 export interface MutualTls {
   feature: NonNullable<NonNullable<Configuration['features']>['mTLS']>;
-  /** Keeps discovery truthful. */
+  /** Keeps discovery truthful, and takes what is signed for the addresses that it tells. */
   bind: (provider: Provider) => void;
 }
-
-/** RFC 8705 §5: the endpoints that a client calls itself. */
-const ALIASED = [
-  'token_endpoint',
-  'revocation_endpoint',
-  'introspection_endpoint',
-  'pushed_authorization_request_endpoint',
-  'userinfo_endpoint',
-  'device_authorization_endpoint',
-  'backchannel_authentication_endpoint',
-  'registration_endpoint',
-] as const;
 
 export function createMutualTls({ source, clock }: { source: CertificateSource; clock: Clock }): MutualTls {
   /** @throws InvalidClientAuth, InvalidGrant, InvalidToken where there is one that must not count */
@@ -73,6 +62,7 @@ export function createMutualTls({ source, clock }: { source: CertificateSource; 
       },
     },
     bind: (provider) => {
+      if (source.isOffered && source.origin !== undefined) takeAliases(provider, source.origin);
       provider.use((async (ctx: KoaContextWithOIDC, next: () => Promise<void>) => {
         await next();
         if (ctx.oidc?.route === 'discovery' && ctx.status === 200) describe(ctx.body as Metadata, source);
@@ -94,13 +84,7 @@ function describe(metadata: Metadata, { isOffered, isVerifying, origin }: Certif
     );
   }
   if (!isOffered) delete metadata['tls_client_certificate_bound_access_tokens'];
-  if (!isOffered || origin === undefined) return;
-  metadata['mtls_endpoint_aliases'] = Object.fromEntries(
-    ALIASED.filter((endpoint) => typeof metadata[endpoint] === 'string').map((endpoint) => [
-      endpoint,
-      origin.replace(/\/$/, '') + new URL(metadata[endpoint] as string).pathname,
-    ]),
-  );
+  if (isOffered && origin !== undefined) metadata['mtls_endpoint_aliases'] = aliasesOf(metadata, origin);
 }
 
 /** In the words of the endpoint that was asked; why is for the operator. */

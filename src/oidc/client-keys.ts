@@ -8,11 +8,23 @@
  * go on for a while.
  */
 
+import { errors, Provider } from 'oidc-provider';
+
 /** How long keys count without a look at their address. */
 const FRESH_SECONDS = 60;
 
 /** How long after they were read last keys still count, where their address does not answer. */
 const GRACE_SECONDS = 900;
+
+/** The routes that begin with the client, and read its keys no later. */
+const AUTHENTICATING: ReadonlySet<string> = new Set([
+  'token',
+  'introspection',
+  'revocation',
+  'pushed_authorization_request',
+  'device_authorization',
+  'backchannel_authentication',
+]);
 
 interface KeyStore extends Iterable<Key> {
   /** Of what an address publishes; registered keys are always fresh. In seconds since the epoch. */
@@ -30,7 +42,8 @@ interface Key {
 
 /** @param providerClient the library's client, before anything else asks for its keys */
 export function keepKeys(providerClient: object): void {
-  const store = (providerClient as { asymmetricKeyStore: KeyStore }).asymmetricKeyStore;
+  const client = providerClient as { asymmetricKeyStore: KeyStore; clientAuthMethod?: string };
+  const store = client.asymmetricKeyStore;
   const { selectForVerify, selectForEncrypt } = store;
   // Where there is no key that fits, the library reads stale ones again, and then asks once more.
   store.selectForVerify = (options) =>
@@ -38,6 +51,7 @@ export function keepKeys(providerClient: object): void {
   store.selectForEncrypt = (options) =>
     selectForEncrypt.call(store, options).filter(({ use }) => use === 'enc');
   readAgain(store);
+  if (client.clientAuthMethod === 'self_signed_tls_client_auth') refuseUnreadable(store);
 }
 
 function readAgain(store: KeyStore): void {
@@ -58,6 +72,19 @@ function readAgain(store: KeyStore): void {
       store.freshUntil = nowSeconds() + FRESH_SECONDS;
     } finally {
       store.freshUntil = Math.min(store.freshUntil ?? 0, nowSeconds() + FRESH_SECONDS);
+    }
+  };
+}
+
+/** Where a certificate is compared to them the library answers as if the client were being registered. */
+function refuseUnreadable(store: KeyStore): void {
+  const { refresh } = store;
+  store.refresh = async () => {
+    try {
+      await refresh.call(store);
+    } catch (error) {
+      if (!AUTHENTICATING.has(Provider.ctx?.oidc.route ?? '')) throw error;
+      throw new errors.InvalidClientAuth("the client's certificates could not be read");
     }
   };
 }

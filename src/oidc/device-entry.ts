@@ -150,9 +150,9 @@ export function createDeviceEntry(dependencies: DeviceEntryDependencies): Device
         const policy = ctx.response.get('Content-Security-Policy');
         await next();
         const { oidc } = ctx as unknown as { oidc?: KoaContextWithOIDC['oidc'] };
-        const given =
-          oidc?.route === 'code_verification' && ctx.method === 'GET' && oidc.params?.['user_code'];
-        if (typeof given !== 'string' || !oidc?.session) return;
+        if (oidc?.route !== 'code_verification' || ctx.method !== 'GET' || !oidc.session) return;
+        const given: unknown = oidc.params?.['user_code'];
+        if (given === undefined) return;
         // `verification_uri_complete`: the library would send the code by itself, with a script of its own. Here the
         // person sends it, and is asked on the next page whether it is theirs (RFC 8628 §5.4).
         ctx.set('Content-Security-Policy', policy);
@@ -217,7 +217,8 @@ function isWithoutSession({ oidc }: KoaContextWithOIDC): boolean {
 }
 
 /** As the device shows it; undefined for what is no code. */
-function showUserCode(given: string): string | undefined {
+function showUserCode(given: unknown): string | undefined {
+  if (typeof given !== 'string') return undefined;
   const code = given.slice(0, 50).toUpperCase().replaceAll(/\W/g, '');
   return USER_CODE.test(code) ? `${code.slice(0, 4)}-${code.slice(4)}` : undefined;
 }

@@ -3,8 +3,8 @@
  *
  * - Whether a proof must carry a nonce of ours (§8) is decided client by client. At userinfo the library does not know
  *   the client yet when it asks, so there it is decided when the token has been found.
- * - The library looks for a replay and for the key of `dpop_jkt` (§10) when the code has been spent. Here both come
- *   first, so that whoever presents a wrong proof spends nothing.
+ * - The library looks for a replay, for the key of `dpop_jkt` (§10) and for a second binding when the code has been
+ *   spent. Here all come first, so that whoever presents a wrong proof spends nothing.
  * - It remembers a proof for five minutes from now, and takes one from five minutes in the future for ten. It is
  *   remembered for as long as it would be taken.
  *
@@ -61,6 +61,9 @@ export function createDpopRules({
     if (!proof) {
       if (source.dpopJkt) throw new errors.InvalidGrant('missing DPoP proof JWT');
       return;
+    }
+    if (client?.tlsClientCertificateBoundAccessTokens) {
+      throw new errors.InvalidRequest('multiple proof-of-possession mechanisms are not allowed');
     }
     if (source.dpopJkt && source.dpopJkt !== (await calculateJwkThumbprint(proof.jwk))) {
       throw new errors.InvalidGrant('DPoP proof key thumbprint does not match dpop_jkt');

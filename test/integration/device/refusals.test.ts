@@ -225,6 +225,15 @@ describe('a person', () => {
     },
   );
 
+  it('sends a code by themselves, also where a link brings two', async () => {
+    const { user_code: code } = await startDevice(server, tv);
+    const link = `${server.issuer}/device?user_code=${code.slice(0, 4)}&user_code=${code.slice(5)}`;
+    const page = await createPerson(server.issuer).open(link);
+    expect(page.html).toContain('Enter the code from your device');
+    expect(page.html).not.toMatch(/<script(?![^>]* src=)/);
+    expect(page.headers.get('content-security-policy')).not.toContain('sha256');
+  });
+
   it('who says no ends it for the device', async () => {
     const started = await startDevice(server, tv);
     const person = createPerson(server.issuer);

@@ -21,6 +21,7 @@ import {
   type Tokens,
 } from '../../support/application.ts';
 import { makeCertificate, type TestCertificate } from '../../support/certificates.ts';
+import { proofKey, proven } from '../../support/dpop.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson, type Person } from '../../support/person.ts';
 import { recordedOf } from '../../support/recorded.ts';
@@ -250,6 +251,18 @@ describe('a client that registered its own certificate', () => {
     expect((await ask(outside, application, proxied(own))).status).toBe(401);
   });
 
+  it('is refused while nobody can tell which one that is', async () => {
+    const application = await registerByCertificate({
+      authMethod: 'self_signed_tls_client_auth',
+      jwksUri: 'https://127.0.0.1/jwks',
+    });
+    const refused = await ask(server, application, proxied(issued()));
+    expect([refused.status, await refused.clone().json()]).toMatchObject([401, { error: 'invalid_client' }]);
+    expect(await recordedOf(server, refused)).toMatchObject([
+      { payload: { reason: expect.stringContaining('could not be read') } },
+    ]);
+  });
+
   it('is refused with it once it has expired', async () => {
     const own = makeCertificate({ notAfter: new Date(Date.now() - 60_000) });
     const refused = await ask(server, await registerByCertificate(selfSigned(own)), proxied(own));
@@ -330,6 +343,17 @@ describe('tokens that are bound to a certificate', () => {
       headers: proxied(certificate),
     });
     expect(refreshed.status).toBe(200);
+  });
+
+  it('are bound to nothing besides: a proof of a key is refused, and the code stays good', async () => {
+    const application = await registerApplication(server, { tlsClientCertificateBoundAccessTokens: true });
+    const code = await newCode(application);
+    const { headers } = await proven(server.issuer, await proofKey());
+    const refused = await redeem(server, application, code, {
+      headers: { ...headers, ...proxied(certificate) },
+    });
+    expect([refused.status, await refused.json()]).toMatchObject([400, { error: 'invalid_request' }]);
+    expect((await redeem(server, application, code, { headers: proxied(certificate) })).status).toBe(200);
   });
 
   it('are had by openid-client, which finds the endpoints for it', async () => {

@@ -28,10 +28,28 @@ export const exchangeSchema = z.strictObject({
   parents: z.array(z.string()),
   /** By API, what the tokens before this one permitted there: a way round leads no further. */
   reach: z.record(z.string(), z.array(z.string())).exactOptional(),
-  /** A person who acts: with their account, the right to act ends. */
-  actor: z.strictObject({ accountId: z.string(), authTime: z.number() }).exactOptional(),
+  /** A person who acts: with their sign-in, the right to act ends. */
+  actor: z
+    .strictObject({
+      accountId: z.string(),
+      authTime: z.number(),
+      grantId: z.string().exactOptional(),
+      sessionUid: z.string().exactOptional(),
+    })
+    .exactOptional(),
 });
 export type Exchange = z.infer<typeof exchangeSchema>;
+export type ActingPerson = NonNullable<Exchange['actor']>;
+
+/** The person's sign-in, as revocations name it. */
+export function signInOf({ authTime, ...subject }: ActingPerson): {
+  accountId: string;
+  grantId?: string;
+  sessionUid?: string;
+  issuedAt: Date;
+} {
+  return { ...subject, issuedAt: new Date(authTime * 1000) };
+}
 
 /** What the request under way exchanges, for those who store, sign and record its token. */
 export interface ExchangeUnderWay {
@@ -133,11 +151,7 @@ export function createStanding({ store, revocations, isDead }: StandingDependenc
     const isRevoked =
       parents.some((tokenId) => revocations.isRevoked({ tokenId })) ||
       revocations.isRevoked({ clientId, issuedAt: new Date(iat * 1000) }) ||
-      (actor !== undefined &&
-        revocations.isRevoked({
-          accountId: actor.accountId,
-          issuedAt: new Date(actor.authTime * 1000),
-        }));
+      (actor !== undefined && revocations.isRevoked(signInOf(actor)));
     if (isRevoked) return undefined;
     const stand = await Promise.all([
       grantStands(String(payload['grantId']), payload, exchange),

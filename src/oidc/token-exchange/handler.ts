@@ -6,7 +6,8 @@
  * - At the API that the presented token is for, the new one permits no more than that did; at another, what the operator
  *   lets the client do there, and on the way back no more than was permitted on the way out. Nowhere more than the
  *   person may.
- * - It lives no longer than the presented token, and ends with it, with the person's sign-in, and with whoever acts.
+ * - It lives no longer than the tokens that were presented, and ends with them, with the person's sign-in, and with
+ *   that of a person who acts.
  * - A token that is bound to a key is exchanged with a proof of that key only.
  *
  * Here is the order of the checks. Elsewhere: what a request says (request.ts), the tokens that are presented
@@ -180,7 +181,8 @@ export function registerTokenExchange(provider: Provider, dependencies: TokenExc
     });
 
     const info = await dependencies.resources.info(ctx, api.identifier);
-    const secondsLeft = subject.exp - epochSeconds(clock);
+    // A revocation is remembered for as long as what it ends: no token may outlive one that it stands on.
+    const secondsLeft = Math.min(subject.exp, actor?.exp ?? Infinity) - epochSeconds(clock);
     // To the library none would mean the usual life.
     if (secondsLeft < 1) throw refuse('it has expired meanwhile');
     const token = new provider.AccessToken({

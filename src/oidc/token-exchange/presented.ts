@@ -10,14 +10,15 @@ import type { Client } from '../../clients/client.ts';
 import { digest } from '../../platform/ids.ts';
 import { wordsOf } from '../entitlement.ts';
 import type { IdTokenAuthority } from './id-token-authority.ts';
-import { type Act, exchangeSchema, type StandsOn } from './authority.ts';
+import { type Act, type ActingPerson, exchangeSchema, type StandsOn } from './authority.ts';
 import { refuse, type Subject } from './subject.ts';
 import { ID_TOKEN_TYPE, type PresentedToken } from './request.ts';
 
 export interface Actor {
   act: Act;
   /** A person, where it is not the client itself. */
-  person?: { accountId: string; authTime: number };
+  person?: ActingPerson;
+  exp: number;
   jkt?: string;
   certificate?: string;
   parent: string;
@@ -96,7 +97,12 @@ export function createPresentedTokens(dependencies: PresentedDependencies): Pres
       const machine = await ctx.oidc.provider.ClientCredentials.find(mark(value));
       if (machine?.isValid) {
         if (machine.clientId !== client.clientId) throw refuse('the actor token is of another client');
-        return { act: { sub: client.clientId }, ...bindingOf(machine), parent: digest(machine.jti) };
+        return {
+          act: { sub: client.clientId },
+          exp: Number(machine.exp),
+          ...bindingOf(machine),
+          parent: digest(machine.jti),
+        };
       }
       const person = await subject(ctx, client, { value, type });
       if (person.issuedTo !== client.clientId) throw refuse('the actor token is of another client');
@@ -106,7 +112,13 @@ export function createPresentedTokens(dependencies: PresentedDependencies): Pres
       }
       return {
         act: { sub: person.accountId, client_id: client.clientId },
-        person: { accountId: person.accountId, authTime: person.authTime ?? person.iat },
+        person: {
+          accountId: person.accountId,
+          authTime: person.authTime ?? person.iat,
+          grantId: person.grantId,
+          ...(person.sessionUid === undefined ? {} : { sessionUid: person.sessionUid }),
+        },
+        exp: person.exp,
         ...(person.jkt === undefined ? {} : { jkt: person.jkt }),
         ...(person.certificate === undefined ? {} : { certificate: person.certificate }),
         parent: person.parents[0] ?? '',

@@ -2,7 +2,7 @@
 import type { KoaContextWithOIDC } from 'oidc-provider';
 
 import type { UnitOfWork } from '../../audit/unit-of-work.ts';
-import { exchangeOf } from './authority.ts';
+import { exchangeOf, signInOf } from './authority.ts';
 
 /** Nothing for a request that exchanges no token. */
 export function requireLiveExchange(ctx: KoaContextWithOIDC, unit: UnitOfWork | undefined): void {
@@ -17,7 +17,7 @@ export function requireLiveExchange(ctx: KoaContextWithOIDC, unit: UnitOfWork | 
   });
   unit?.requireLive({ clientId: exchange.clientId, issuedAt: new Date(exchange.iat * 1000) });
   const { actor } = exchange;
-  if (actor) unit?.requireLive({ accountId: actor.accountId, issuedAt: new Date(actor.authTime * 1000) });
+  if (actor) unit?.requireLive(signInOf(actor));
 }
 
 export interface ExchangeRecord {

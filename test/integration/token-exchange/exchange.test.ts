@@ -276,6 +276,47 @@ describe('what ends it within a second', () => {
   });
 });
 
+describe('a person who acts', () => {
+  /** The client of the ledger is an application, at which people work. */
+  const atWork = async () => {
+    const desk = await setScene(server, {
+      vault: { accessTokenFormat: 'opaque' },
+      service: {
+        kind: 'web',
+        redirectUris: ['https://desk.example/callback'],
+        grantTypes: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE],
+        scopes: ['openid', 'offline_access'],
+        firstParty: true,
+        consent: 'never',
+      },
+    });
+    const customer = await signInAtFront(server, desk);
+    const worker = await signInAtFront(server, { ...desk, front: desk.service });
+    const response = await tokenRequest(server, desk.service, {
+      ...exchangeOf(customer.tokens.access_token, desk.vault.identifier),
+      actor_token: worker.tokens.access_token,
+      actor_token_type: ACCESS_TOKEN,
+    });
+    return { desk, worker, tokens: await tokensOf(response) };
+  };
+
+  it('is named, and what they got ends with their sign-in', async () => {
+    const { desk, worker, tokens } = await atWork();
+    expect(await introspect(server, desk.vault.standing, tokens.access_token)).toMatchObject({
+      active: true,
+      act: { sub: worker.credentials.account.sub, client_id: desk.service.clientId },
+    });
+    await signOut(worker.person, server);
+    await expectEnded(tokens.access_token, desk.vault.standing);
+  });
+
+  it('has nothing left once they are disabled', async () => {
+    const { desk, worker, tokens } = await atWork();
+    await server.subjects.accounts.disable(worker.credentials.account.id, OPERATOR);
+    await expectEnded(tokens.access_token, desk.vault.standing);
+  });
+});
+
 it('is good at its API alone, and not for userinfo', async () => {
   const { access_token: token } = await tokensOf(await ask(caller.tokens.access_token));
   const other = await registerApi(server);

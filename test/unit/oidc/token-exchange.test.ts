@@ -10,11 +10,17 @@ const API = 'https://api.example';
 const SERVICE = {
   clientId: 'service',
   tokenExchangeAudiences: [API],
-  tokenExchangeModes: ['impersonation'],
+  tokenExchangeModes: ['impersonation', 'delegation'],
 } as unknown as Client;
 
-/** An exchange whose subject had its last second when it was looked at. @returns how long the new one lives */
-async function exchangeAt({ exp }: { exp: number }): Promise<number | undefined> {
+/** An exchange of tokens that end then. @returns how long the new one lives */
+async function exchangeAt({
+  exp,
+  actorExp,
+}: {
+  exp: number;
+  actorExp?: number;
+}): Promise<number | undefined> {
   let lives: number | undefined;
   class AccessToken {
     constructor({ expiresIn }: { expiresIn: number }) {
@@ -51,6 +57,7 @@ async function exchangeAt({ exp }: { exp: number }): Promise<number | undefined>
             scope: ['read'],
             parents: ['parent'],
           }),
+        actor: () => Promise.resolve({ act: { sub: 'service' }, exp: actorExp, parent: 'actor' }),
       },
       clientOf: () => SERVICE,
       findAccount: () =>
@@ -66,13 +73,24 @@ async function exchangeAt({ exp }: { exp: number }): Promise<number | undefined>
       clock: { now: () => NOW },
     } as unknown as Parameters<typeof registerTokenExchange>[1],
   );
-  const params = { subject_token: 'at_1', subject_token_type: ACCESS_TOKEN_TYPE, audience: API };
+  const params = {
+    subject_token: 'at_1',
+    subject_token_type: ACCESS_TOKEN_TYPE,
+    audience: API,
+    ...(actorExp === undefined ? {} : { actor_token: 'cc_1', actor_token_type: ACCESS_TOKEN_TYPE }),
+  };
   await handle({ req: {}, get: () => '', oidc: { client: {}, params, entity: () => {} } });
   return lives;
 }
 
 it('gives no more time than the presented token has left', async () => {
   expect(await exchangeAt({ exp: NOW.getTime() / 1000 + 7 })).toBe(7);
+});
+
+it('gives no more time than the token of who acts has left, for its revocation is remembered no longer', async () => {
+  const now = NOW.getTime() / 1000;
+  expect(await exchangeAt({ exp: now + 600, actorExp: now + 7 })).toBe(7);
+  expect(await exchangeAt({ exp: now + 7, actorExp: now + 600 })).toBe(7);
 });
 
 it('gives nothing for a token whose last second passes meanwhile', async () => {

@@ -21,6 +21,7 @@ import { createShiftedClock, type ShiftedClock } from '../../support/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson, type Person } from '../../support/person.ts';
+import { recordedOf } from '../../support/recorded.ts';
 
 let server: TestServer;
 let clock: ShiftedClock;
@@ -446,8 +447,36 @@ describe('who may approve', () => {
         body: 'decision=approve',
       });
       expect(response.status).toBe(403);
+      expect(await recordedOf(server, response)).toMatchObject([
+        { type: 'request.refused', payload: { error: 'cross_site_request' } },
+      ]);
     }
     expect(await eventsOf(who.account.id)).toEqual(['approval.requested']);
+  });
+
+  it.each<['approve' | 'deny', 'approve' | 'deny', string]>([
+    ['approve', 'deny', 'approval.approved'],
+    ['deny', 'approve', 'approval.denied'],
+  ])('a page that still stands open after "%s" changes nothing by "%s"', async (first, second, event) => {
+    const { who, person } = await approver();
+    const { auth_req_id: id } = await asked(server, desk, { login_hint: who.email });
+    const page = await openApprovals(server, person, who);
+    await answer(person, page, first);
+    const late = await answer(person, page, second);
+    expect(late.html).toContain('That request is over.');
+    expect(await eventsOf(who.account.id)).toEqual(['approval.requested', event, 'approval.refused']);
+    const answered = await poll(server, desk, id);
+    expect(answered.status).toBe(first === 'approve' ? 200 : 400);
+  });
+
+  it('a page that still stands open when the request has ended approves nothing', async () => {
+    const { who, person } = await approver();
+    const { auth_req_id: id } = await asked(server, desk, { login_hint: who.email, requested_expiry: '30' });
+    const page = await openApprovals(server, person, who);
+    clock.advanceSeconds(31);
+    expect((await answer(person, page, 'approve')).html).toContain('That request is over.');
+    expect(await eventsOf(who.account.id)).toEqual(['approval.requested', 'approval.refused']);
+    expect(await errorOf(await poll(server, desk, id))).toBe('expired_token');
   });
 
   it('whoever is signed out has to sign in first, and a form that comes late does nothing', async () => {

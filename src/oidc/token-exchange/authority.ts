@@ -26,6 +26,8 @@ export const exchangeSchema = z.strictObject({
   iat: z.number(),
   /** Digests of the ids of the tokens that were presented, for this one and before it. */
   parents: z.array(z.string()),
+  /** Clients that the tokens before this one were issued to, beside that of the sign-in. */
+  through: z.array(z.string()).exactOptional(),
   /** By API, what the tokens before this one permitted there: a way round leads no further. */
   reach: z.record(z.string(), z.array(z.string())).exactOptional(),
   /** A person who acts: with their sign-in, the right to act ends. */
@@ -147,10 +149,12 @@ export function createStanding({ store, revocations, isDead }: StandingDependenc
   return async (payload: AdapterPayload): Promise<AdapterPayload | undefined> => {
     if (payload['exchange'] === undefined) return payload;
     const exchange = exchangeSchema.parse(payload['exchange']);
-    const { clientId, iat, parents, actor } = exchange;
+    const { clientId, iat, parents, through = [], actor } = exchange;
     const isRevoked =
       parents.some((tokenId) => revocations.isRevoked({ tokenId })) ||
-      revocations.isRevoked({ clientId, issuedAt: new Date(iat * 1000) }) ||
+      [clientId, ...through].some((id) =>
+        revocations.isRevoked({ clientId: id, issuedAt: new Date(iat * 1000) }),
+      ) ||
       (actor !== undefined && revocations.isRevoked(signInOf(actor)));
     if (isRevoked) return undefined;
     const stand = await Promise.all([

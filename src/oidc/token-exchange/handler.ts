@@ -170,6 +170,7 @@ export function registerTokenExchange(provider: Provider, dependencies: TokenExc
         clientId: subject.signedInTo,
         iat: subject.iat,
         parents,
+        ...pick(subject, ['through']),
         ...reachOf(subject),
         ...(actor?.person ? { actor: actor.person } : {}),
       },

@@ -86,6 +86,7 @@ export function createPresentedTokens(dependencies: PresentedDependencies): Pres
       scope: wordsOf(token.scope),
       ...bindingOf(token),
       parents: [...(carried?.parents ?? []), digest(String(payload.jti))],
+      ...(carried ? { through: [...new Set([...(carried.through ?? []), String(token.clientId)])] } : {}),
       ...(carried?.reach === undefined ? {} : { reach: carried.reach }),
     };
   };

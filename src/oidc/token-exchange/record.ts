@@ -15,8 +15,9 @@ export function requireLiveExchange(ctx: KoaContextWithOIDC, unit: UnitOfWork | 
     ...(sessionUid === undefined ? {} : { sessionUid }),
     issuedAt: new Date((authTime ?? exchange.iat) * 1000),
   });
-  unit?.requireLive({ clientId: exchange.clientId, issuedAt: new Date(exchange.iat * 1000) });
-  const { actor } = exchange;
+  const { actor, clientId, through = [], iat } = exchange;
+  for (const id of [clientId, ...through])
+    unit?.requireLive({ clientId: id, issuedAt: new Date(iat * 1000) });
   if (actor) unit?.requireLive(signInOf(actor));
 }
 

@@ -25,6 +25,8 @@ export interface Subject {
   jkt?: string;
   certificate?: string;
   parents: string[];
+  /** Clients that got it for one of another client. */
+  through?: string[];
   /** By API, what the tokens that were exchanged for this one permitted there. */
   reach?: Record<string, string[]>;
 }

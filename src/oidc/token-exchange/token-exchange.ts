@@ -44,7 +44,12 @@ export function createTokenExchange(input: TokenExchangeInput): TokenExchange {
         : { sessionUid: subject.sessionUid, expiresWithSession: true }),
       iat: subject.iat,
       ...(subject.authTime === undefined ? {} : { authTime: subject.authTime }),
-      exchange: { clientId: subject.signedInTo, iat: subject.iat, parents: subject.parents },
+      exchange: {
+        clientId: subject.signedInTo,
+        iat: subject.iat,
+        parents: subject.parents,
+        ...(subject.through ? { through: subject.through } : {}),
+      },
     };
     if (isDead('AccessToken', '', payload)) return false;
     return (await orTemporarilyUnavailable(() => standing(payload))) !== undefined;

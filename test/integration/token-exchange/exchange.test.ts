@@ -4,7 +4,7 @@ import { decodeJwt } from 'jose';
 import * as client from 'openid-client';
 
 import { TOKEN_EXCHANGE } from '../../../src/clients/client.ts';
-import { machineToken, refusalOf, registerApi, tokensOf } from '../../support/apis.ts';
+import { machineToken, refusalOf, registerApi, registerRole, tokensOf } from '../../support/apis.ts';
 import { basicOf, introspect, OPERATOR, tokenRequest, type Tokens } from '../../support/application.ts';
 import { eventually } from '../../support/eventually.ts';
 import {
@@ -273,6 +273,36 @@ describe('what ends it within a second', () => {
     );
     await server.subjects.clients.delete(its.front.clientId, OPERATOR);
     await expectEnded(token, its.vault.standing);
+  });
+
+  it('a service that exchanged it before is deleted', async () => {
+    const its = await setScene(server, { vault: { accessTokenFormat: 'opaque' } });
+    const archive = await setScene(server, {
+      vault: { accessTokenFormat: 'opaque' },
+      service: { tokenExchangeSubjectClients: [its.service.clientId] },
+    });
+    // The second service stands for the first one's vault.
+    await server.subjects.apis.update(its.vault.identifier, { clientId: archive.service.clientId }, OPERATOR);
+    const person = await signInAtFront(server, { ...its, vault: archive.vault });
+    await server.subjects.rbac.grantRole(
+      person.credentials.account.id,
+      await registerRole(server, its.vault, ['read']),
+      OPERATOR,
+    );
+    const { access_token: first } = await tokensOf(
+      await tokenRequest(server, its.service, exchangeOf(person.tokens.access_token, its.vault.identifier)),
+    );
+    const { access_token: second } = await tokensOf(
+      await tokenRequest(server, archive.service, exchangeOf(first, archive.vault.identifier)),
+    );
+    expect(await introspect(server, archive.vault.standing, second)).toMatchObject({ active: true });
+    await server.subjects.clients.delete(its.service.clientId, OPERATOR);
+    await expectEnded(second, archive.vault.standing);
+    expect(
+      await refusalOf(
+        await tokenRequest(server, archive.service, exchangeOf(second, archive.vault.identifier)),
+      ),
+    ).toEqual([400, 'invalid_request']);
   });
 });
 

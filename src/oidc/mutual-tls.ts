@@ -102,7 +102,8 @@ function isFor(certificate: X509Certificate, property: string, expected: string)
       .map(([, name]) => name);
   switch (property) {
     case 'tls_client_auth_subject_dn':
-      return sameName(expected, certificate.subject);
+      // A certificate may name its subject in its alternative names alone (RFC 5280 §4.1.2.6), whatever its type here says.
+      return sameName(expected, certificate.subject ?? '');
     case 'tls_client_auth_san_dns':
       return names('DNS').some((name) => name.toLowerCase() === expected.toLowerCase());
     case 'tls_client_auth_san_uri':

@@ -153,6 +153,12 @@ describe('a client that an authority certified', () => {
       'client certificate was not verified',
     ],
     [
+      'with a certificate that names its subject in other ways alone',
+      IN_ORDER,
+      () => proxied(issued({ subject: [], alternativeNames: [['DNS', 'payments.example']] })),
+      'certificate subject value does not match the registered one',
+    ],
+    [
       'with the certificate of another client',
       IN_ORDER,
       () =>

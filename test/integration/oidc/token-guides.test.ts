@@ -63,3 +63,28 @@ it('refresh tokens: what is said of clients and APIs is what they have', async (
     allowOfflineAccess: false,
   });
 }, 60_000);
+
+it('client authentication: by a secret in the body, and by a key; a refusal is in the log', async () => {
+  const guide = await guides.follow('client-authentication');
+  const printed = async (command: string): Promise<string> => {
+    const program = guide.start(command);
+    expect(await program.exited).toBe(0);
+    return program.output();
+  };
+  expect(await printed('node export.mjs')).toBe('bearer 600\n');
+  await printed('node make-report-key.mjs');
+  await guide.runLater('clients create');
+  expect(await printed('node report.mjs')).toBe('bearer 600\n');
+
+  const { client_id: id } = JSON.parse(await readFile(`${guides.folder}/export.json`, 'utf8')) as {
+    client_id: string;
+  };
+  const body = new URLSearchParams({
+    grant_type: 'client_credentials',
+    client_id: id,
+    client_secret: 'guess',
+  });
+  const { status } = await fetch(`${server.issuer}/oauth/token`, { method: 'POST', body });
+  expect(status).toBe(401);
+  expect(await guide.runLater('audit list')).toContain('invalid_client');
+}, 60_000);

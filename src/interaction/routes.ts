@@ -26,7 +26,7 @@ import {
 } from './second-factor.ts';
 import type { InteractionDoor, Visit } from './visit.ts';
 
-type Handler = (visit: Visit) => Promise<void>;
+type Handler = (visit: Visit) => Promise<void> | void;
 
 export function createInteractionRoutes(door: InteractionDoor): Middleware {
   const router = new Router({ prefix: '/interaction/:uid' });
@@ -42,6 +42,11 @@ export function createInteractionRoutes(door: InteractionDoor): Middleware {
   router.post('/access', visiting(door, 'access', denyAccess));
   router.post('/switch', visiting(door, 'access', switchAccount));
   router.post('/consent', visiting(door, 'consent', allowOrDecline));
+  // The address of a form that was refused is in the address bar: whoever loads it again comes to the page.
+  router.get(
+    '/:form',
+    visiting(door, undefined, ({ ctx, at }) => seeOther(ctx, at())),
+  );
   return router.routes() as unknown as Middleware;
 }
 

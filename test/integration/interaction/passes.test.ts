@@ -112,6 +112,13 @@ describe.each(STEPS)('the page of the %s', (_name, reach, status, action) => {
     expect(await again.text()).toBe(page.html);
   });
 
+  it('is where the address of its form leads, which a refused form leaves in the address bar', async () => {
+    const { person, page } = await reach();
+    const refused = await post(person, page, action.slice(1), {});
+    const visited = await person.open(refused.url);
+    expect([visited.status, visited.url.href]).toEqual([status, page.url.href]);
+  });
+
   it('takes a form of any other step for an old tab, and shows itself', async () => {
     const { person, page } = await reach();
     const own = action.slice(1);

@@ -3,8 +3,8 @@ import { timingSafeEqual } from 'node:crypto';
 import type { Context } from 'koa';
 
 import { ACCOUNT_CLIENT_ID } from '../clients/own-client.ts';
-import { seeOther } from '../http/page.ts';
-import { AppError } from '../platform/errors.ts';
+import { seeOther, sendPage } from '../http/page.ts';
+import { requestIdOf } from '../http/request-id.ts';
 import { randomToken } from '../platform/ids.ts';
 import type { AccountDoor } from './visit.ts';
 
@@ -34,29 +34,43 @@ export function startSignIn(
   seeOther(ctx, `${door.issuer}/oauth/authorize?${parameters.toString()}`);
 }
 
-/**
- * Back from signing in.
- *
- * @throws AppError `sign_in_not_ours` (400) where this browser did not start it, `not_signed_in` (403) where it failed
- */
+/** Back from signing in. Where that failed, or this browser did not start it, a page says so and leads there again. */
 export function finishSignIn(ctx: Context, door: AccountDoor): void {
   const expected = ctx.cookies.get(cookieName(door), { signed: true });
   ctx.cookies.set(cookieName(door), null, cookiePlace(door));
   if (expected === undefined || !isSame(expected, textOf(ctx.query['state']))) {
-    throw new AppError(
-      'sign_in_not_ours',
-      400,
-      'This browser did not start that sign-in, or did so too long ago. Open your account again.',
-    );
+    return refuse(ctx, door, {
+      refusal: 'sign_in_not_ours',
+      status: 400,
+      title: 'This page has expired',
+      lead: 'You started signing in too long ago, or in another browser.',
+    });
   }
   if (ctx.query['error'] !== undefined) {
-    throw new AppError(
-      'not_signed_in',
-      403,
-      'You were not signed in, so your account stays closed. Open it again to sign in.',
-    );
+    return refuse(ctx, door, {
+      refusal: 'not_signed_in',
+      status: 403,
+      title: 'You are not signed in',
+      lead: 'So your account stays closed.',
+    });
   }
-  seeOther(ctx, `${door.issuerPath}/account/approvals`);
+  return seeOther(ctx, `${door.issuerPath}/account/approvals`);
+}
+
+function refuse(
+  ctx: Context,
+  door: AccountDoor,
+  { refusal, status, title, lead }: { refusal: string; status: number; title: string; lead: string },
+): void {
+  ctx.state['refusal'] = refusal;
+  const html = door.renderer.error({
+    title,
+    lead,
+    advice: 'Nothing is lost. Open your account again to sign in.',
+    action: { href: `${door.issuerPath}/account`, label: 'Open your account' },
+    requestId: requestIdOf(ctx),
+  });
+  sendPage(ctx, html, status);
 }
 
 /** `__Host-` (RFC 6265bis §4.1.3.2) cannot be: the cookie is for these pages alone. */

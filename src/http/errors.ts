@@ -11,7 +11,13 @@ import { isRedisUnavailable } from '../platform/redis.ts';
 import type { Renderer } from './render.ts';
 import { requestIdOf } from './request-id.ts';
 
-export function errorResponses({ renderer, logger }: { renderer: Renderer; logger: Logger }): Middleware {
+interface Pages {
+  renderer: Renderer;
+  /** The page at the issuer's own address. */
+  homeUrl: string;
+}
+
+export function errorResponses({ renderer, logger, homeUrl }: Pages & { logger: Logger }): Middleware {
   return async (ctx, next) => {
     try {
       await next();
@@ -19,10 +25,10 @@ export function errorResponses({ renderer, logger }: { renderer: Renderer; logge
       const error = toAppError(thrown);
       if (error.status >= 500) logger.error({ err: thrown, path: ctx.path }, 'request failed');
       else logger.debug({ err: thrown, path: ctx.path }, 'request refused');
-      answer(ctx, error, renderer);
+      answer(ctx, error, { renderer, homeUrl });
     }
     if (ctx.status === 404 && (ctx.body === undefined || ctx.body === null)) {
-      answer(ctx, new AppError('not_found', 404, 'There is nothing here.'), renderer);
+      answer(ctx, new AppError('not_found', 404, 'There is nothing here.'), { renderer, homeUrl });
     }
   };
 }
@@ -39,7 +45,7 @@ function toAppError(thrown: unknown): AppError {
   return new AppError('server_error', 500, 'Something went wrong on our side.', { cause: thrown });
 }
 
-function answer(ctx: Context, error: AppError, renderer: Renderer): void {
+function answer(ctx: Context, error: AppError, pages: Pages): void {
   ctx.status = error.status;
   ctx.remove('Location');
   // What was under way did not come to pass: a browser must not forget a session that lives on.
@@ -48,15 +54,15 @@ function answer(ctx: Context, error: AppError, renderer: Renderer): void {
   if (error.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(error.retryAfterSeconds));
   if (ctx.accepts('json', 'html') === 'html') {
     ctx.type = 'html';
-    ctx.body = pageFor(ctx, error, renderer);
+    ctx.body = pageFor(ctx, error, pages);
     return;
   }
   ctx.body = { error: error.code, error_description: error.message, request_id: requestIdOf(ctx) };
 }
 
-function pageFor(ctx: Context, error: AppError, renderer: Renderer): string {
+function pageFor(ctx: Context, error: AppError, { renderer, homeUrl }: Pages): string {
   const id = requestIdOf(ctx);
-  if (error.status === 404) return renderer.notFound({ requestId: id });
+  if (error.status === 404) return renderer.notFound({ homeUrl, requestId: id });
   if (error.status === 503) {
     return renderer.unavailable({
       requestId: id,

@@ -20,7 +20,9 @@ export function formBody(): Middleware {
       throw new AppError(
         isTooLarge ? 'form_too_large' : 'form_unreadable',
         isTooLarge ? 413 : 400,
-        isTooLarge ? 'The form is longer than any of ours.' : 'The form could not be read.',
+        isTooLarge
+          ? 'That is more than our forms take, so nothing was done. Go back, and enter less.'
+          : 'The form did not arrive whole, so nothing was done. Go back, reload the page and try again.',
         { cause: error },
       );
     },
@@ -38,7 +40,7 @@ export function readForm<Schema extends z.ZodType>(ctx: Context, schema: Schema)
     throw new AppError(
       'form_invalid',
       400,
-      'The form did not arrive as it was sent. Go back, reload the page and try again.',
+      'The form did not arrive as it was sent, so nothing was done. Go back, reload the page and try again.',
       { cause: result.error },
     );
   }

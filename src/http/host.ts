@@ -63,7 +63,7 @@ export function createHost(options: HostOptions): Koa {
   host.use(requestId(trusted));
   host.use(options.clientCertificates.dropForged);
   for (const middleware of options.operations) host.use(middleware);
-  host.use(errorResponses({ renderer, logger }));
+  host.use(errorResponses({ renderer, logger, homeUrl: `${path === '/' ? '' : path}/` }));
   host.use(canonicalOrigin(issuer, trusted));
   host.use(securityHeaders({ isHttps: scheme === 'https:' }));
   host.use(options.assets.middleware);

@@ -4,6 +4,7 @@ import type { Account } from '../accounts/account.ts';
 import { readForm } from '../http/form.ts';
 import { seeOther, sendPage } from '../http/page.ts';
 import { wordsForScope } from '../http/views/scope-words.ts';
+import { instantInWords } from '../http/views/wording.ts';
 import type { PresentedDetail } from '../oidc/authorization-details.ts';
 import type { RequestedApi } from '../oidc/interactions.ts';
 import { recognitionOf } from './unverified.ts';
@@ -61,9 +62,9 @@ function itemForClaim(claim: string, account: Account, roles: readonly string[])
     case 'name':
       return [{ title: 'Your name', details: [account.name ?? 'You have given none'] }];
     case 'preferred_username':
-      return [{ title: 'Your username', details: [account.username ?? 'You have none'] }];
+      return [{ title: 'Your user name', details: [account.username ?? 'You have none'] }];
     case 'updated_at':
-      return [{ title: 'When your profile last changed', details: [account.updatedAt.toUTCString()] }];
+      return [{ title: 'When your profile last changed', details: [instantInWords(account.updatedAt)] }];
     case 'email':
       return [{ title: 'Your e-mail address', details: [account.email] }];
     case 'email_verified':

@@ -7,16 +7,23 @@ import type { Context } from 'koa';
 import { allowFrames, sendPage } from '../http/page.ts';
 import type { Renderer } from '../http/render.ts';
 import { requestIdOf } from '../http/request-id.ts';
+import type { ErrorProps } from '../http/views/errors.ts';
 
 /** The part of the provider's context that pages read. */
 type ProviderContext = Context & {
   oidc?: {
-    client?: { clientName?: string; clientUri?: string; initiateLoginUri?: string } | undefined;
+    client?: ProviderClient | undefined;
     route?: string;
     urlFor: (name: string) => string;
     session?: { accountId?: string; state?: { secret?: string } } | undefined;
   };
 };
+
+interface ProviderClient {
+  clientName?: string;
+  clientUri?: string;
+  initiateLoginUri?: string;
+}
 
 interface OAuthError {
   error: string;
@@ -90,14 +97,12 @@ export function createProviderPages({ renderer, interactionTtlSeconds, emailOf }
   ): string {
     const requestId = requestIdOf(ctx);
     const technical = { code: error, ...(description === undefined ? {} : { description }) };
-    const client = ctx.oidc?.client;
-    const name = client?.clientName ?? 'the app';
+    const wayBack = wayBackTo(ctx.oidc?.client);
     if (isExpired(cause)) {
-      const url = client?.initiateLoginUri ?? client?.clientUri;
       return renderer.expired({
         lifetimeSeconds: interactionTtlSeconds,
         requestId,
-        ...(client?.clientName && url ? { client: { name: client.clientName, url } } : {}),
+        ...(wayBack && { client: wayBack }),
       });
     }
     if (error === 'server_error') {
@@ -109,8 +114,10 @@ export function createProviderPages({ renderer, interactionTtlSeconds, emailOf }
         requestId,
       });
     }
-    const { title, advice } = wordsFor(error, ctx.oidc?.route, name);
-    return renderer.error({ title, advice, requestId, technical });
+    const words = ctx.oidc?.route?.startsWith('end_session')
+      ? signOutWords(ctx)
+      : wordsFor(error, ctx, wayBack);
+    return renderer.error({ ...words, requestId, technical });
   }
 }
 
@@ -118,18 +125,41 @@ function isExpired(error: Error): boolean {
   return error.name === 'SessionNotFound';
 }
 
+/** Only there can a sign-in begin again. */
+function wayBackTo(client: ProviderClient | undefined): { name: string; url: string } | undefined {
+  const url = client?.initiateLoginUri ?? client?.clientUri;
+  return client?.clientName && url ? { name: client.clientName, url } : undefined;
+}
+
+type Words = Pick<ErrorProps, 'title' | 'lead' | 'advice' | 'action'>;
+
+/** An app asked for a sign-out that cannot be: whoever wanted it can have it all the same. */
+function signOutWords({ oidc }: ProviderContext): Words {
+  if (oidc?.session?.accountId === undefined) {
+    return {
+      title: 'You are not signed in here',
+      advice: 'There is nothing to sign out of. If an app is still open, sign out there.',
+    };
+  }
+  return {
+    title: 'You are still signed in',
+    lead: 'The app asked to sign you out in a way that we cannot follow.',
+    advice: 'You can sign out here instead.',
+    action: { href: oidc.urlFor('end_session'), label: 'Sign out' },
+  };
+}
+
 /** Errors that stay here, because the address to send the person back to is not known to be the client's. */
 function wordsFor(
   error: string,
-  route: string | undefined,
-  clientName: string,
-): { title: string; advice: string } {
-  if (route?.startsWith('end_session')) {
-    return {
-      title: 'You could not be signed out this way',
-      advice: 'You are still signed in. Sign out from the app again, or close your browser.',
-    };
-  }
+  { oidc }: ProviderContext,
+  wayBack: { name: string; url: string } | undefined,
+): Words {
+  const clientName = oidc?.client?.clientName;
+  const startAgain = {
+    advice: `Nothing is wrong with your account. Go back to ${clientName ?? 'the app'} and start again.`,
+    action: wayBack && { href: wayBack.url, label: `Back to ${wayBack.name}` },
+  };
   switch (error) {
     case 'invalid_client':
       return {
@@ -139,14 +169,17 @@ function wordsFor(
       };
     case 'invalid_redirect_uri':
       return {
-        title: `${clientName === 'the app' ? 'This app' : clientName} is not set up correctly`,
+        title: `${clientName ?? 'This app'} is not set up correctly`,
         advice:
           'It wants you back at an address that is not registered for it, so we stop here to keep you safe. Tell whoever looks after the app.',
       };
-    default:
+    case 'invalid_request_uri':
       return {
-        title: 'This sign-in link does not work',
-        advice: 'Nothing is wrong with your account. Go back to the app and start again.',
+        title: 'This sign-in link has ended',
+        lead: 'It works once, and only for a short time.',
+        ...startAgain,
       };
+    default:
+      return { title: 'This sign-in link does not work', ...startAgain };
   }
 }

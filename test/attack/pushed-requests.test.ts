@@ -11,7 +11,7 @@ import {
   type Application,
 } from '../support/application.ts';
 import { startGatehouse, type TestServer } from '../support/gatehouse.ts';
-import type { Person } from '../support/person.ts';
+import { createPerson, type Person } from '../support/person.ts';
 import { recordedOf } from '../support/recorded.ts';
 
 let server: TestServer;
@@ -125,7 +125,7 @@ it('is refused once its time is over, which the operator may shorten', async () 
   const hasty = await startGatehouse({ env: { GATEHOUSE_TTL_PAR_SECONDS: '5' } });
   const { now } = Date;
   try {
-    const client = await registerApplication(hasty);
+    const client = await registerApplication(hasty, { clientUri: 'https://app.example/home' });
     const response = await fetch(`${hasty.issuer}/oauth/par`, {
       method: 'POST',
       headers: { authorization: basicOf(client) },
@@ -135,8 +135,10 @@ it('is refused once its time is over, which the operator may shorten', async () 
     expect(pushed.expires_in).toBe(5);
     jest.spyOn(Date, 'now').mockImplementation(() => now() + 7_000);
     const query = new URLSearchParams({ client_id: client.clientId, request_uri: pushed.request_uri });
-    const late = await fetch(`${hasty.issuer}/oauth/authorize?${query.toString()}`, { redirect: 'manual' });
-    expect([late.status, late.headers.get('location')]).toEqual([400, null]);
+    const late = await createPerson(hasty.issuer).open(`${hasty.issuer}/oauth/authorize?${query.toString()}`);
+    expect([late.status, late.isAway]).toEqual([400, false]);
+    expect(late.html).toContain('This sign-in link has ended');
+    expect(late.html).toContain('href="https://app.example/home"');
     jest.spyOn(Date, 'now').mockImplementation(() => now() + 61_000);
     await expectNoCode(await use(application.clientId, uri), 'invalid_request_uri');
   } finally {

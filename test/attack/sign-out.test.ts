@@ -81,10 +81,14 @@ describe('signing out', () => {
     const query = new URLSearchParams({ client_id: application.clientId, post_logout_redirect_uri: uri });
     const response = await person.request(`${server.issuer}/oauth/logout?${query.toString()}`);
     expect([response.status, response.headers.get('location')]).toEqual([400, null]);
-    expect(await response.text()).not.toMatch(/(href|action|src|content)="[^"]*evil/);
+    const html = await response.text();
+    expect(html).not.toMatch(/(href|action|src|content)="[^"]*evil/);
     expect(await recordedOf(server, response)).toMatchObject([
       { type: 'session.end_refused', payload: { error: 'invalid_request' } },
     ]);
+    // Whoever wanted to sign out can do so all the same.
+    expect(html).toContain('You are still signed in');
+    expect(html).toContain(`href="${server.issuer}/oauth/logout"`);
   });
 
   it('leads nowhere without a client to vouch for the address', async () => {
@@ -93,6 +97,16 @@ describe('signing out', () => {
       { headers: { accept: 'text/html' }, redirect: 'manual' },
     );
     expect(response.headers.get('location')).toBeNull();
+  });
+
+  it('by whoever is not signed in says so, and not that they still are', async () => {
+    const query = new URLSearchParams({
+      client_id: application.clientId,
+      post_logout_redirect_uri: 'https://evil.example/bye',
+    });
+    const page = await createPerson(server.issuer).open(`${server.issuer}/oauth/logout?${query.toString()}`);
+    expect([page.isAway, page.status]).toEqual([false, 400]);
+    expect(page.html).toContain('You are not signed in here');
   });
 
   it('ends the session for good, also for a copy of its cookies', async () => {

@@ -264,9 +264,8 @@ export const pageStates: readonly PageState[] = [
     html: (r) =>
       r.error({
         title: 'This app is not set up correctly',
-        lead: 'It asked to send you to an address that is not registered for it.',
         advice:
-          'We did not send you there. Nothing is wrong with your account: tell whoever looks after the app.',
+          'It wants you back at an address that is not registered for it, so we stop here to keep you safe. Tell whoever looks after the app.',
         technical: {
           code: 'invalid_redirect_uri',
           description: 'redirect_uri did not match any registered one',

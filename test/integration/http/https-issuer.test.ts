@@ -150,7 +150,7 @@ describe.each(ISSUERS)('an https issuer %s', (_name, issuer, path) => {
       const places = [...html.matchAll(/(?:href|src|action)="([^"]*)"/g)].map(([, place]) => place ?? '');
       expect(places.length).toBeGreaterThan(1);
       for (const place of places)
-        expect(place).toMatch(new RegExp(`^(${path}/[a-z]|https://app\\.example/)`));
+        expect(place).toMatch(new RegExp(`^(${path}/(?:[a-z]|$)|https://app\\.example/)`));
       for (const asset of places.filter((place) => place.includes('/assets/'))) {
         expect((await sendRaw(server, { target: asset })).status).toBe(200);
       }

@@ -597,6 +597,7 @@ describe('the account door', () => {
     for (const query of ['', '?code=x&state=made-up', '?error=access_denied&state=made-up']) {
       const visited = await person.open(`${server.issuer}/account/callback${query}`);
       expect([visited.status, visited.isAway]).toEqual([400, false]);
+      expect(visited.html).toContain('href="/account"');
     }
   });
 
@@ -607,6 +608,8 @@ describe('the account door', () => {
     const query = new URLSearchParams({ error: 'access_denied', state });
     const visited = await person.open(`${server.issuer}/account/callback?${query.toString()}`);
     expect(visited.status).toBe(403);
+    expect(visited.html).toContain('So your account stays closed.');
+    expect(visited.html).toContain('href="/account"');
   });
 
   it('has a client of its own that nobody can register, or redeem the codes of', async () => {

@@ -14,7 +14,13 @@ let origin: string;
 beforeAll(async () => {
   const app = new Koa();
   const renderer = createRenderer({ branding: { name: 'Gatehouse' }, assetBase: '/assets/x' });
-  app.use(errorResponses({ renderer, logger: createLogger({ level: 'silent', format: 'json' }) }));
+  app.use(
+    errorResponses({
+      renderer,
+      logger: createLogger({ level: 'silent', format: 'json' }),
+      homeUrl: '/',
+    }),
+  );
   app.use((ctx) => {
     ctx.set('Set-Cookie', 'session=; expires=Thu, 01 Jan 1970 00:00:00 GMT');
     ctx.set('Location', 'https://app.example/');

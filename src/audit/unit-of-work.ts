@@ -12,6 +12,8 @@ import type { Revocation } from './revocations.ts';
  */
 export interface UnitOfWork {
   record: (event: AuditEvent) => void;
+  /** The same for what was so before the request did anything: giving up what was gathered leaves it for a commit. */
+  recordLasting: (event: AuditEvent) => void;
   /** Judged in the flush. `onConflict` runs when this credential turns out to be spent, before the rollbacks, and
    * learns which attempt it was (`spendId`). */
   spend: (credential: Spend & { onConflict?: (by: string) => void }) => void;
@@ -33,7 +35,7 @@ export interface UnitOfWork {
    * @throws AuditUnavailable (503), SpendConflict or RevokedConflict (400): see errors.ts; what a `stage`d write threw
    */
   commit: () => Promise<void>;
-  /** Gives up what was gathered: runs the rollbacks, writes nothing. */
+  /** Gives up what was gathered, but for lasting events: runs the rollbacks, writes nothing. */
   rollback: () => Promise<void>;
   isEmpty: () => boolean;
   /** Whether the log will tell, or tells already, of this request. */
@@ -79,6 +81,7 @@ function createUnitOfWork(log: BatchWriter): UnitOfWork {
   let gathered = nothing();
   let committing: Promise<void> | undefined;
   let hasWritten = false;
+  const lasting = new WeakSet<AuditEvent>();
 
   const isEmpty = (): boolean =>
     gathered.events.length === 0 &&
@@ -156,6 +159,10 @@ function createUnitOfWork(log: BatchWriter): UnitOfWork {
 
   return {
     record: (event) => gathered.events.push(event),
+    recordLasting: (event) => {
+      lasting.add(event);
+      gathered.events.push(event);
+    },
     spend: (credential) => gathered.spent.push(credential),
     revoke: (revocation) => gathered.revocations.push(revocation),
     requireLive: (subject) => gathered.requireLive.push(subject),
@@ -176,7 +183,7 @@ function createUnitOfWork(log: BatchWriter): UnitOfWork {
     },
     rollback: async () => {
       const batch = gathered;
-      gathered = nothing();
+      gathered = { ...nothing(), events: batch.events.filter((event) => lasting.has(event)) };
       await undo(batch);
     },
   };

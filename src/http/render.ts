@@ -54,6 +54,7 @@ export interface Renderer {
   error: (props: ErrorProps) => string;
   expired: (props: ExpiredProps) => string;
   unavailable: (props: RetryProps) => string;
+  appUnreachable: (props: RetryProps) => string;
   cookiesDisabled: (props: CookiesDisabledProps) => string;
   notFound: (props: NotFoundProps) => string;
   approvals: (props: ApprovalsProps) => string;
@@ -83,6 +84,7 @@ export function createRenderer(options: PageOptions): Renderer {
     error: (props) => errors.renderError(page, props),
     expired: (props) => errors.renderExpired(page, props),
     unavailable: (props) => errors.renderUnavailable(page, props),
+    appUnreachable: (props) => errors.renderAppUnreachable(page, props),
     cookiesDisabled: (props) => errors.renderCookiesDisabled(page, props),
     notFound: (props) => errors.renderNotFound(page, props),
     approvals: (props) => renderApprovals(page, props),

@@ -8,6 +8,7 @@ import { allowFrames, sendPage } from '../http/page.ts';
 import type { Renderer } from '../http/render.ts';
 import { requestIdOf } from '../http/request-id.ts';
 import type { ErrorProps } from '../http/views/errors.ts';
+import { isClientDocumentUnreachable } from '../oidc/errors.ts';
 
 /** The part of the provider's context that pages read. */
 type ProviderContext = Context & {
@@ -45,12 +46,15 @@ export function createProviderPages({ renderer, interactionTtlSeconds, emailOf }
       const status = isExpired(error) ? 410 : ctx.status;
       sendPage(ctx, errorPage(ctx, out, error), status);
     },
-    renderUnavailable: (context: object): string => {
+    renderUnavailable: (context: object, failure: unknown): string => {
       const ctx = context as ProviderContext;
-      return renderer.unavailable({
+      const props = {
         requestId: requestIdOf(ctx),
         ...(ctx.method === 'GET' ? { retryUrl: ctx.originalUrl } : {}),
-      });
+      };
+      return isClientDocumentUnreachable(failure)
+        ? renderer.appUnreachable(props)
+        : renderer.unavailable(props);
     },
     logoutSource: async (context: object): Promise<void> => {
       const ctx = context as ProviderContext;

@@ -41,6 +41,12 @@ export async function orTemporarilyUnavailable<T>(work: () => Promise<T>): Promi
   }
 }
 
+/** Whether what is away is not ours: an application is described by a document that cannot be read. */
+export function isClientDocumentUnreachable(error: unknown): boolean {
+  const cause = error instanceof errors.OIDCProviderError ? error.cause : error;
+  return cause instanceof AppError && cause.code === 'client_document_unreachable';
+}
+
 /** Seconds that a client should wait before it tries again after `temporarily_unavailable` (RFC 9110 §10.2.3). */
 export const RETRY_AFTER_SECONDS = 2;
 

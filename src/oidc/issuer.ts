@@ -136,6 +136,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     store,
     clock,
     events,
+    logger: dependencies.logger,
     undoNow: dependencies.undoNow,
     retryWindowSeconds: dependencies.retryWindowSeconds,
     longestGrantSeconds: grantSeconds,

@@ -10,6 +10,7 @@ import { isAuditUnavailable, isRevokedConflict, isSpendConflict } from '../audit
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { AppError } from '../platform/errors.ts';
+import type { Logger } from '../platform/logger.ts';
 import { HonestRetry, isUnavailable, RETRY_AFTER_SECONDS, UNAVAILABLE } from './errors.ts';
 import {
   faultEvent,
@@ -31,6 +32,7 @@ export interface RecordKeeping {
   longestGrantSeconds: number;
   events: EventRecorder;
   signOut: SignOutRecorder;
+  logger: Pick<Logger, 'warn'>;
   /** The page that loads what applications have to forget the person; then it leads on. */
   renderSignedOut: (
     ctx: KoaContextWithOIDC,
@@ -38,8 +40,8 @@ export interface RecordKeeping {
   ) => Promise<void>;
   /** Takes back what earlier requests could not; never throws. */
   undoNow: () => Promise<void>;
-  /** The page for a person whose request could not be recorded. */
-  renderUnavailable: (ctx: KoaContextWithOIDC) => string;
+  /** The page for a person whose request could not be answered or recorded, and what was in the way. */
+  renderUnavailable: (ctx: KoaContextWithOIDC, failure: unknown) => string;
 }
 
 type Middleware = (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void>;
@@ -57,7 +59,8 @@ export function recordBeforeResponse(keeping: RecordKeeping): Middleware {
     if (isUnavailable(failure)) {
       // What this request spent before it failed is not spent: the client that tries again succeeds.
       await unit.rollback();
-      return withhold(ctx, keeping);
+      withhold(ctx, keeping, failure);
+      return unit.isEmpty() ? undefined : commit(ctx, unit, keeping);
     }
     if (failure) unit.dropStaged();
     if (isFault(failure)) {
@@ -107,7 +110,7 @@ async function recordSignOut(
   } catch (error) {
     if (!isUnavailable(error)) throw error;
     await unit.rollback();
-    withhold(ctx, keeping);
+    withhold(ctx, keeping, error);
     return undefined;
   }
 }
@@ -130,7 +133,7 @@ async function commit(ctx: KoaContextWithOIDC, unit: UnitOfWork, keeping: Record
     if (isSpendConflict(error) || isRevokedConflict(error)) {
       await refuseConflict(ctx, unit, error, keeping);
     } else if (isAuditUnavailable(error) || isUnavailable(error)) {
-      withhold(ctx, keeping);
+      withhold(ctx, keeping, error);
     } else if (error instanceof errors.InvalidGrant) {
       await refuseEnded(ctx, unit, error, keeping);
     } else {
@@ -240,7 +243,12 @@ function isFault(failure: unknown): failure is Error {
 }
 
 /** 503 where a status can say so; an error that is on its way to the client's redirect URI stays as it is. */
-function withhold(ctx: KoaContextWithOIDC, { renderUnavailable }: RecordKeeping): void {
+function withhold(
+  ctx: KoaContextWithOIDC,
+  { renderUnavailable, logger }: RecordKeeping,
+  failure: unknown,
+): void {
+  logger.warn({ reason: messageOf(failure), route: ctx.oidc.route }, 'an answer was withheld');
   keepOnlyTrueCookies(ctx);
   ctx.set('Cache-Control', 'no-store');
   if (isErrorResponse(ctx)) return;
@@ -249,11 +257,17 @@ function withhold(ctx: KoaContextWithOIDC, { renderUnavailable }: RecordKeeping)
   ctx.set('Retry-After', String(RETRY_AFTER_SECONDS));
   if (ctx.accepts('json', 'html') === 'html') {
     ctx.type = 'html';
-    ctx.body = renderUnavailable(ctx);
+    ctx.body = renderUnavailable(ctx, failure);
   } else {
     ctx.type = 'json';
     ctx.body = UNAVAILABLE;
   }
+}
+
+/** Without its stack: while something is away there is one of these for each request. */
+function messageOf(failure: unknown): string {
+  const cause = failure instanceof Error ? (failure.cause ?? failure) : failure;
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /**

@@ -18,6 +18,7 @@ import { registerApi } from '../support/apis.ts';
 import { type DocumentHost, startDocumentHost } from '../support/document-host.ts';
 import { startGatehouse, type TestServer } from '../support/gatehouse.ts';
 import { createPerson, type Visited } from '../support/person.ts';
+import { recordedOf } from '../support/recorded.ts';
 import { recorded } from '../support/registration.ts';
 
 const REDIRECT_URI = 'https://app.example/callback';
@@ -281,7 +282,22 @@ describe('the answer', () => {
       503,
       expect.objectContaining({ error: 'temporarily_unavailable' }),
     ]);
+    expect(await recordedOf(server, response)).toMatchObject([
+      { type: 'client.document_refused', payload: { url: clientId, reason: 'its host cannot be reached' } },
+    ]);
   }, 20_000);
+
+  it('tells a person whose page does not answer, and the log why, when its host is away', async () => {
+    const clientId = host.serve('/away', (_, res) => void res.writeHead(503).end());
+    const page = await open(clientId);
+    expect([page.isAway, page.status]).toEqual([false, 503]);
+    expect(page.html).toContain('We cannot find out what app this is');
+    expect(page.html).toContain('Try again');
+    expect((await recorded(server, 'client.document_refused')).at(-1)?.payload).toEqual({
+      url: clientId,
+      reason: 'its host cannot be reached',
+    });
+  });
 
   it('gives no client to a redirect URI that it does not name', async () => {
     const clientId = host.serve('/strict', DOCUMENT);

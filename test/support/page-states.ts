@@ -280,6 +280,10 @@ export const pageStates: readonly PageState[] = [
   { name: 'expired', html: (r) => r.expired({ lifetimeSeconds: 1200, client, requestId }) },
   { name: 'expired-alone', html: (r) => r.expired({ lifetimeSeconds: 1200, requestId }) },
   { name: 'unavailable', html: (r) => r.unavailable({ ...retry, retryAfterSeconds: undefined }) },
+  {
+    name: 'app-unreachable',
+    html: (r) => r.appUnreachable({ retryUrl: '/auth/oauth/authorize?client_id=x', requestId }),
+  },
   { name: 'cookies-disabled', html: (r) => r.cookiesDisabled({ client, requestId }) },
   { name: 'not-found', html: (r) => r.notFound({ homeUrl: '/auth/', requestId }) },
   { name: 'home', html: (r) => r.home({}) },

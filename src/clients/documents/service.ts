@@ -39,7 +39,7 @@ export interface ClientDocuments {
    *
    * @returns undefined where the id is none that may be read, or its document is not what it should be: the audit log
    *   says why
-   * @throws AppError `temporarily_unavailable` (503) where it cannot be read at the moment
+   * @throws AppError `client_document_unreachable` (503) where it cannot be read at the moment; the log says why
    */
   find: (clientId: string) => Promise<Client | undefined>;
   /** As it was read the last time, however long ago; asks nobody. */
@@ -135,6 +135,16 @@ export function createClientDocuments({
     }
   };
 
+  const refuse = (clientId: string, reason: string): undefined => {
+    // Lasting: where it ends as a 503, everything else that the request did is taken back.
+    currentUnitOfWork()?.recordLasting({
+      type: 'client.document_refused',
+      outcome: 'failure',
+      payload: { url: placeOf(clientId), reason },
+    });
+    return undefined;
+  };
+
   /** One request for all who ask at the same time, and none beyond the limits. */
   const readOnce = (clientId: string): Promise<Kept> => {
     const same = underWay.get(clientId);
@@ -144,20 +154,12 @@ export function createClientDocuments({
       !mayAskForAddress(currentRequest()?.ip ?? '') ||
       !mayAskHost(new URL(clientId).host)
     ) {
+      refuse(clientId, 'too many documents are being read at the moment');
       throw notNow();
     }
     const reading = read(clientId).finally(() => underWay.delete(clientId));
     underWay.set(clientId, reading);
     return reading;
-  };
-
-  const refuse = (clientId: string, reason: string): undefined => {
-    currentUnitOfWork()?.record({
-      type: 'client.document_refused',
-      outcome: 'failure',
-      payload: { url: placeOf(clientId), reason },
-    });
-    return undefined;
   };
 
   return {
@@ -192,7 +194,7 @@ function placeOf(clientId: string): string {
 
 function notNow(): AppError {
   return new AppError(
-    'temporarily_unavailable',
+    'client_document_unreachable',
     503,
     'The app’s own description cannot be read at this moment.',
     {

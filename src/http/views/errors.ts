@@ -72,6 +72,17 @@ export function renderUnavailable(renderPage: RenderPage, props: RetryProps): st
   });
 }
 
+/** An app is described by a document of its own (Client ID Metadata Document), and that cannot be read. */
+export function renderAppUnreachable(renderPage: RenderPage, props: RetryProps): string {
+  return renderError(renderPage, {
+    title: 'We cannot find out what app this is',
+    lead: 'The page on which it says so does not answer.',
+    advice: `Nothing is wrong with your account. ${tryAgain(props)} If it stays like this, tell whoever looks after the app.`,
+    action: retryLink(props),
+    requestId: props.requestId,
+  });
+}
+
 export function renderCookiesDisabled(
   renderPage: RenderPage,
   { client, requestId }: CookiesDisabledProps,

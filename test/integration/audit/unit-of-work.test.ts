@@ -279,4 +279,18 @@ describe('the unit of work of a request', () => {
     expect(isUndone).toBe(true);
     expect(await reasonsOf(requestId)).toEqual([]);
   });
+
+  it('when given up keeps what was so before the request did anything', async () => {
+    const requestId = uuidv7();
+    await runInRequest({ requestId }, () =>
+      runInUnitOfWork(log, async (unit) => {
+        unit.record(refused('one'));
+        unit.recordLasting(refused('two'));
+        await unit.rollback();
+        expect(unit.isEmpty()).toBe(false);
+        await unit.commit();
+      }),
+    );
+    expect(await reasonsOf(requestId)).toEqual(['two']);
+  });
 });

@@ -143,7 +143,7 @@ describe('a document', () => {
     nowMs += 6_000;
     expect(await find(CLIENT_ID)).toBe(first);
     nowMs += 86_400_000;
-    await expect(find(CLIENT_ID)).rejects.toMatchObject({ code: 'temporarily_unavailable', status: 503 });
+    await expect(find(CLIENT_ID)).rejects.toMatchObject({ code: 'client_document_unreachable', status: 503 });
   });
 
   it('is asked for again soon after it was wrong', async () => {

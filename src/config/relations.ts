@@ -1,6 +1,6 @@
 import type { Problem } from './problem.ts';
 import type { Config } from './schema.ts';
-import { asWritten, settingAt, type Origin } from './settings.ts';
+import { asWritten, environmentNameOf, settingAt, settings, type Origin } from './settings.ts';
 
 /** A problem, and the paths of the settings that it follows from. */
 export interface RuleBroken {
@@ -123,8 +123,16 @@ export function relationProblems({
       problem: {
         code: 'contradicting_settings',
         setting: asWritten(settingAt(paths[0]), origins[paths[0]]),
-        message: message(config),
-        remedy,
+        message: inWordsOf(origins[paths[0]], message(config)),
+        remedy: inWordsOf(origins[paths[0]], remedy),
       },
     }));
+}
+
+/** Whoever writes environment variables is told the others by their names there too. */
+function inWordsOf(origin: Origin | undefined, text: string): string {
+  if (origin?.kind === 'file') return text;
+  return text.replaceAll(/\b[a-z]+\.[a-z][a-zA-Z]+\b|\btrustedProxies\b/g, (path) =>
+    settings.some((setting) => setting.path === path) ? environmentNameOf(path) : path,
+  );
 }

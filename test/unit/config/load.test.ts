@@ -173,6 +173,15 @@ describe('values from the environment', () => {
     expect(problems[0]?.remedy).not.toBe('');
   });
 
+  it('names the settings that one is measured by as they are written: in the environment', () => {
+    expect(refused({ GATEHOUSE_REGISTRATION_OPEN: 'true' })).toMatchObject([
+      { remedy: 'Set GATEHOUSE_REGISTRATION_ENABLED too, or turn it off.' },
+    ]);
+    expect(refused({ GATEHOUSE_MTLS_HEADER: 'x-client-certificate' })).toMatchObject([
+      { remedy: 'List in GATEHOUSE_TRUSTED_PROXIES the proxies that write it.' },
+    ]);
+  });
+
   it('refuses a setting given both directly and by file', () => {
     const path = file('key', longSecret);
     expect(refused({ GATEHOUSE_SECRET_KEY: longSecret, GATEHOUSE_SECRET_KEY_FILE: path })).toMatchObject([

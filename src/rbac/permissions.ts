@@ -84,10 +84,13 @@ async function assertPermissions(tx: Queryable, api: string, names: readonly str
   );
   const stranger = names.find((name) => !rows.some((row) => row.name === name));
   if (stranger === undefined) return;
+  const known = await tx.query('select 1 from apis where identifier = $1', [api]);
+  if (known.rowCount === 0)
+    throw new AppError('api_not_found', 404, `There is no API ${JSON.stringify(api)}.`);
   throw new AppError(
     'permission_not_found',
     404,
-    `There is no permission ${JSON.stringify(stranger)} of an API ${JSON.stringify(api)}.`,
+    `The API ${api} has no permission ${JSON.stringify(stranger)}. \`gatehouse apis show\` lists what it has.`,
   );
 }
 

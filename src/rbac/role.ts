@@ -62,7 +62,7 @@ export interface RbacService {
    * Lets whoever has the role do that at the API.
    *
    * @returns the permissions that it did not carry before
-   * @throws AppError 404 `role_not_found`, `permission_not_found`
+   * @throws AppError 404 `role_not_found`, `api_not_found`, `permission_not_found`
    */
   permit: (change: RolePermissionsChange, by: Actor) => Promise<string[]>;
   /** @returns the permissions that it carried. @throws AppError as `permit` */

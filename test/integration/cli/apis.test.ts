@@ -1,8 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
 import { createTestCli, type TestCli } from '../../support/cli.ts';
 
 const LEDGER = 'https://ledger.example';
+// Several processes to a test, on machines that may be busy.
+jest.setTimeout(120_000);
+
 let cli: TestCli;
 let clientId: string;
 beforeAll(async () => {
@@ -135,6 +138,7 @@ describe('refuses', () => {
     [['apis', 'permissions', 'remove', LEDGER, 'nonsense'], 'permission_not_found'],
     [['roles', 'permit', 'nonsense', LEDGER, 'read'], 'role_not_found'],
     [['roles', 'permit', 'clerk', LEDGER, 'nonsense'], 'permission_not_found'],
+    [['roles', 'permit', 'clerk', 'https://other.example', 'read'], 'api_not_found'],
     [['clients', 'permit', 'nonsense', LEDGER, 'read'], 'client_not_found'],
     [['roles', 'show', 'nonsense'], 'role_not_found'],
   ])('%j with %s', async (args, error) => {

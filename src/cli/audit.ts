@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander';
 
 import type { AuditFilter, AuditRecord } from '../audit/query.ts';
 import type { VerifyResult } from '../audit/verify.ts';
+import { closest } from '../config/unknown-variables.ts';
 import { AppError } from '../platform/errors.ts';
 import { EXIT_REFUSED, misuse } from './failure.ts';
 import { parseCount, parseTime, readGiven } from './input.ts';
@@ -78,6 +79,18 @@ function addFilter(command: Command): Command {
     .addOption(new Option('--outcome <outcome>', 'only these').choices(['success', 'failure']));
 }
 
+/** @throws AppError `misused` for a word that no event is called by: nothing would fit, and look like good news */
+async function expectTypes(types: readonly string[] = []): Promise<void> {
+  const { auditEvents } = await import('../audit/events.ts');
+  const known = Object.keys(auditEvents).flatMap((type) => [type, type.split('.')[0] ?? type]);
+  const stranger = types.find((type) => !known.includes(type));
+  if (stranger === undefined) return;
+  const candidate = closest(stranger, known);
+  throw misuse(
+    `No event is of the type ${JSON.stringify(stranger)}.${candidate === undefined ? '' : ` Did you mean ${candidate}?`}`,
+  );
+}
+
 async function listEvents({
   limit,
   json,
@@ -85,6 +98,7 @@ async function listEvents({
 }: FilterOptions & { limit: number; json?: true }): Promise<void> {
   if (limit > MAX_LISTED)
     throw misuse(`At most ${MAX_LISTED} are listed; \`audit export\` gives all of them.`);
+  await expectTypes(options.type);
   await withOperator(async (operator) => {
     const filter = await toFilter(operator, options);
     const { events, before } = await operator.subjects.audit.list({ ...filter, limit });
@@ -99,6 +113,7 @@ async function listEvents({
 }
 
 async function exportEvents(options: FilterOptions): Promise<void> {
+  await expectTypes(options.type);
   await withOperator(async (operator) => {
     const filter = await toFilter(operator, options);
     for await (const event of operator.subjects.audit.export(filter)) await printJson(event);

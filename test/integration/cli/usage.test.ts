@@ -17,6 +17,8 @@ describe('misuse', () => {
     [['users', 'show'], "Missing required argument 'user'."],
     [['roles', 'create', 'a', 'b'], 'Too many arguments'],
     [['audit', 'list', '--since', 'yesterday'], 'Give a time such as'],
+    [['audit', 'list', '--type', 'token.isued'], 'Did you mean token.issued?'],
+    [['audit', 'export', '--type', 'sign_in', 'nonsense'], 'No event is of the type "nonsense".'],
     [['audit', 'list', '--limit', '0'], 'Give a whole number'],
     [['audit', 'list', '--limit', '10001'], 'At most 10000 are listed'],
     [['keys', 'rotate', '--cookies', '--immediately'], '--cookies goes with neither'],

@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander';
 
 import { CLIENT_KINDS, hasSecret, type Client, type ClientKind } from '../clients/client.ts';
 import type { ClientChanges } from '../clients/service.ts';
+import { withHeadings } from './client-help.ts';
 import {
   addDefinitionOptions,
   CLEARABLE_NAMES,
@@ -35,19 +36,21 @@ export function addClients(program: Command): void {
     .command('clients')
     .description('The applications that people sign in to, and machines that get tokens.');
 
-  addSecretOptions(
-    addDefinitionOptions(
-      clients
-        .command('create')
-        .description('Register a client. Its secret is shown this once.')
-        .option('--name <name>', 'the name that people see (required)')
-        .option('--client-id <id>', 'keep the id it has elsewhere; generated otherwise')
-        .addOption(
-          new Option('--kind <kind>', 'told from the redirect URIs unless given').choices(CLIENT_KINDS),
-        )
-        .option('--public', 'it cannot keep a secret: an installed application, or one in the browser'),
+  withHeadings(
+    addSecretOptions(
+      addDefinitionOptions(
+        clients
+          .command('create')
+          .description('Register a client. Its secret is shown this once.')
+          .option('--name <name>', 'the name that people see (required)')
+          .option('--client-id <id>', 'keep the id it has elsewhere; generated otherwise')
+          .addOption(
+            new Option('--kind <kind>', 'told from the redirect URIs unless given').choices(CLIENT_KINDS),
+          )
+          .option('--public', 'it cannot keep a secret: an installed application, or one in the browser'),
+      ),
+      'secret',
     ),
-    'secret',
   )
     .option('--json', 'print for machines')
     .addHelpText(
@@ -85,12 +88,14 @@ Examples:
       ),
     );
 
-  addDefinitionOptions(
-    clients
-      .command('update <client-id>')
-      .description('Change what is given. A list that is given replaces the one before.')
-      .option('--name <name>', 'the name that people see'),
-    { isUpdate: true },
+  withHeadings(
+    addDefinitionOptions(
+      clients
+        .command('update <client-id>')
+        .description('Change what is given. A list that is given replaces the one before.')
+        .option('--name <name>', 'the name that people see'),
+      { isUpdate: true },
+    ),
   )
     .option('--clear <option...>', `take an option back: ${CLEARABLE_NAMES.join(', ')}`)
     .option('--json', 'print for machines')

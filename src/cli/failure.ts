@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander';
 
 import { AppError } from '../platform/errors.ts';
+import { inOptions } from './client-help.ts';
 
 export const EXIT_DONE = 0;
 export const EXIT_REFUSED = 1;
@@ -37,6 +38,7 @@ export async function describeFailure(error: unknown): Promise<Failure> {
     if (code === MISUSED) return { code, message, exitCode: EXIT_MISUSED };
     if (code === INTERRUPTED)
       return { code, message, exitCode: EXIT_BY_SIGNAL[String(cause)] ?? EXIT_REFUSED };
+    if (code === 'invalid_client') return { code, message: inOptions(message), exitCode: EXIT_REFUSED };
     const reason = code === 'not_reachable' && cause instanceof Error ? ` (${cause.message})` : '';
     return { code, message: `${message}${reason}`, exitCode: EXIT_REFUSED };
   }

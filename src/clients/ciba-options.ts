@@ -23,7 +23,10 @@ export function checkCiba(definition: ClientDefinition): void {
     if (endpoint !== undefined) throw refuse('only the delivery mode ping has an address to notify');
     return;
   }
-  if (endpoint === undefined) throw refuse('the delivery mode ping needs the address to notify');
+  if (endpoint === undefined)
+    throw refuse(
+      'the delivery mode ping needs backchannel_client_notification_endpoint, the address to notify',
+    );
   // Plain http reaches only what the operator has allowed (platform/outgoing.ts).
   checkServerUri(endpoint, { property: 'backchannel_client_notification_endpoint', mayBeHttp: true });
 }

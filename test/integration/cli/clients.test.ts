@@ -164,6 +164,14 @@ describe('clients create', () => {
   });
 });
 
+it('says what a client lacks by the option that gives it', async () => {
+  const { code, stderr } = await cli.run(
+    words`clients create --name X --redirect-uri https://x.example/cb --auth-method private_key_jwt`,
+  );
+  expect(code).toBe(1);
+  expect(stderr).toContain('private_key_jwt needs the public keys, as one of --jwks-file and --jwks-uri.');
+});
+
 describe('a client', () => {
   it('keeps what an update does not name, and gives back what is cleared', async () => {
     const uri = 'https://u.example/cb';

@@ -69,6 +69,17 @@ describe('help', () => {
     expect(mute.map((command) => command.name())).toEqual([]);
   });
 
+  it.each(['create', 'update'])('puts every option of `clients %s` under a heading', (verb) => {
+    const clients = createProgram({ isForMachines: false }).commands.find(
+      (noun) => noun.name() === 'clients',
+    );
+    const command = clients?.commands.find((each) => each.name() === verb);
+    const elsewhere = command?.options.filter(({ helpGroupHeading }) => helpGroupHeading === undefined);
+    expect(elsewhere?.map(({ long }) => long)).toEqual(
+      verb === 'create' ? ['--json'] : ['--clear', '--json'],
+    );
+  });
+
   it.each([
     [['--help'], /^Usage: gatehouse .*Exit status: 0 done, 1 refused, 2 misused\./s],
     [['clients', 'create', '--help'], /^Usage: gatehouse clients create .*Examples:/s],

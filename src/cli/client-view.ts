@@ -3,6 +3,7 @@ import type { Client } from '../clients/client.ts';
 import { presentProtocolOptions } from '../clients/protocol-options.ts';
 import { liveSecrets } from '../clients/secrets.ts';
 import { formatFields, formatTable, formatTime, yesOrNo } from './output.ts';
+import { CLEARABLE_OPTIONS } from './protocol-options.ts';
 
 /** A client for machines; its secrets by what may be known of them. */
 export function presentClient(client: Client): object {
@@ -123,10 +124,7 @@ export function formatClient(client: Client, now: Date): string {
           ? 'ends at a sign-out'
           : 'outlives a sign-out',
     ],
-    ...Object.entries(presentProtocolOptions(client)).map(([name, value]): [string, string] => [
-      name,
-      typeof value === 'string' ? value : JSON.stringify(value),
-    ]),
+    ['Further options', furtherOptions(client)],
     [
       'Secrets',
       live.map(({ id, createdAt, expiresAt }) => {
@@ -138,6 +136,16 @@ export function formatClient(client: Client, now: Date): string {
     ['Changed', `${formatTime(client.updatedAt)} UTC`],
     ['Mind', adviceOn(client)],
   ]);
+}
+
+/** As they are given, or taken back by `--clear`. */
+function furtherOptions(client: Client): string[] {
+  return Object.entries(CLEARABLE_OPTIONS).flatMap(([name, property]) => {
+    const value = client[property];
+    if (value === undefined) return [];
+    if (typeof value === 'boolean') return [value ? `--${name}` : `--no-${name}`];
+    return [`--${name} ${[value].flat().join(' ')}`];
+  });
 }
 
 function logoutAddress(uri: string | undefined, isSessionNamed: boolean): string | undefined {

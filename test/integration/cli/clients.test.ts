@@ -164,6 +164,23 @@ describe('clients create', () => {
   });
 });
 
+it('shows the less common options as they are given, or taken back', async () => {
+  const { code, stdout } = await cli.run(
+    words`
+      clients create --name X --redirect-uri https://x.example/cb --dpop-bound
+      --default-max-age 1h --default-acr aal2 aal1 --no-rotate-refresh-tokens`,
+  );
+  expect(code).toBe(0);
+  const lines = stdout.split('\n').map((line) => line.trim().replace(/^Further options +/, ''));
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      '--default-max-age 3600',
+      '--default-acr aal2 aal1',
+      '--no-rotate-refresh-tokens',
+    ]),
+  );
+});
+
 it('says what a client lacks by the option that gives it', async () => {
   const { code, stderr } = await cli.run(
     words`clients create --name X --redirect-uri https://x.example/cb --auth-method private_key_jwt`,

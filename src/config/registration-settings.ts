@@ -4,17 +4,24 @@ import { z } from 'zod';
 const HOST = /^(?:\*\.)?(?!-)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*(?::\d{1,5})?$/;
 const SCHEME = /^[a-z][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)+:$/;
 
+/** Names the entry: a list may be long. */
+const noneOf = (kinds: string) => ({
+  error: ({ input }: { input?: unknown }) => `must hold ${kinds}; ${JSON.stringify(input)} is none`,
+});
+
 const redirectHost = z
   .string()
   .refine(
     (entry) => ['*', 'loopback', 'private-use'].includes(entry) || SCHEME.test(entry) || HOST.test(entry),
-    'must hold hosts such as app.example.com or *.example.com, schemes such as com.example.app:, loopback, private-use or *',
+    noneOf(
+      'hosts such as app.example.com or *.example.com, schemes such as com.example.app:, loopback, private-use or *',
+    ),
   );
 const documentHost = z
   .string()
   .refine(
     (entry) => entry === '*' || HOST.test(entry.replace(/^!/, '')),
-    'must hold hosts such as app.example.com, *.example.com, app.example.com:8443 or !not.example.com, or *',
+    noneOf('hosts such as app.example.com, *.example.com, app.example.com:8443 or !not.example.com, or *'),
   );
 const whole = (minimum: number, maximum: number): z.ZodNumber => z.number().int().min(minimum).max(maximum);
 

@@ -143,6 +143,16 @@ describe('values from the environment', () => {
     [{ GATEHOUSE_MFA_ISSUER_NAME: 'a:b' }, 'GATEHOUSE_MFA_ISSUER_NAME', /no colon/],
     [{ GATEHOUSE_SECRET_KEY: 'short' }, 'GATEHOUSE_SECRET_KEY', /at least 32 characters/],
     [
+      { GATEHOUSE_REGISTRATION_DOCUMENT_HOSTS: 'app.example,https://b.example' },
+      'GATEHOUSE_REGISTRATION_DOCUMENT_HOSTS',
+      /"https:\/\/b\.example" is none/,
+    ],
+    [
+      { GATEHOUSE_REGISTRATION_OPEN_REDIRECT_HOSTS: 'app.example/path' },
+      'GATEHOUSE_REGISTRATION_OPEN_REDIRECT_HOSTS',
+      /"app\.example\/path" is none/,
+    ],
+    [
       { GATEHOUSE_BRANDING_TERMS_URL: 'javascript:alert(1)' },
       'GATEHOUSE_BRANDING_TERMS_URL',
       /must begin with https/,

@@ -15,13 +15,14 @@ export async function showAccessDenied({ ctx, door, interaction, at }: Visit): P
     accountEmail: interaction.account?.email ?? '',
     switchAccount: { action: at('/switch') },
   });
+  door.interactions.recordAccessDenied(interaction);
   sendPage(ctx, html, 403);
 }
 
 /** Back to the application, which is told `access_denied` (RFC 6749 §4.1.2.1). */
-export async function denyAccess({ ctx, door, interaction }: Visit): Promise<void> {
+export async function denyAccess({ ctx, door }: Visit): Promise<void> {
   readForm(ctx, emptyForm);
-  seeOther(ctx, await door.interactions.denyAccess(ctx, interaction));
+  seeOther(ctx, await door.interactions.denyAccess(ctx));
 }
 
 export async function switchAccount({ ctx, door, at }: Visit): Promise<void> {

@@ -91,7 +91,9 @@ export interface Interactions {
   continueUrl: (exchange: Exchange) => Promise<string>;
   grantConsent: (exchange: Exchange, interaction: Interaction) => Promise<string>;
   declineConsent: (exchange: Exchange, interaction: Interaction) => Promise<string>;
-  denyAccess: (exchange: Exchange, interaction: Interaction) => Promise<string>;
+  /** For the page that tells the person so: many close it, and nothing else would tell who was turned away. */
+  recordAccessDenied: (interaction: Interaction) => void;
+  denyAccess: (exchange: Exchange) => Promise<string>;
   /** Asks for another account on the same pass. */
   switchAccount: (exchange: Exchange) => Promise<void>;
 }
@@ -269,7 +271,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
       return finish(exchange, { error: 'access_denied', error_description: 'the person declined' }, false);
     },
 
-    denyAccess: async (exchange, { client, account, step }) => {
+    recordAccessDenied: ({ client, account, step }) => {
       currentUnitOfWork()?.record({
         type: 'access.denied',
         outcome: 'failure',
@@ -277,6 +279,9 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
         ...(account ? { accountId: account.id, actor: { kind: 'account', id: account.id } } : {}),
         payload: { reason: 'role_missing', ...(step.name === 'access' ? { required_role: step.role } : {}) },
       });
+    },
+
+    denyAccess: async (exchange) => {
       const refusal = {
         error: 'access_denied',
         error_description: 'the person lacks the role that the client requires',

@@ -187,16 +187,26 @@ describe('a role that the client requires', () => {
     const { who, person, request, page } = await signIn(client);
     expect(page.status).toBe(403);
     for (const word of ['Vault', role.name, who.email]) expect(page.html).toContain(word);
+    // Whoever closes the page now was turned away all the same.
+    const recorded = await server.subjects.audit.list({ clientId: client.clientId, types: ['access'] });
+    expect(recorded.events).toMatchObject([
+      {
+        type: 'access.denied',
+        account_id: who.account.id,
+        payload: { reason: 'role_missing', required_role: role.name },
+      },
+    ]);
     const visited = await person.submit(page, {}, '/access');
     expect(Object.fromEntries(visited.url.searchParams)).toMatchObject({
       error: 'access_denied',
       state: request.state,
       iss: server.issuer,
     });
-    const { events } = await server.subjects.audit.list({ clientId: client.clientId, types: ['access'] });
-    expect(events).toMatchObject([
-      { type: 'access.denied', payload: { reason: 'role_missing', required_role: role.name } },
-    ]);
+    const { events } = await server.subjects.audit.list({
+      clientId: client.clientId,
+      types: ['access', 'authorization'],
+    });
+    expect(events.map(({ type }) => type).toSorted()).toEqual(['access.denied', 'authorization.failed']);
   });
 
   it('is told as access_denied where nobody may be asked', async () => {

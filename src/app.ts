@@ -258,7 +258,8 @@ async function serve(
     interactionTtlSeconds: config.ttl.interactionSeconds,
   });
 
-  const demo = [...(worker?.first?.demo ?? [])];
+  // Whoever replaces the first worker starts it again.
+  const demo = isFirst ? [] : [...(worker?.first?.demo ?? [])];
   const health = createHealth({
     logger,
     checks: { database: db.ping, ...(redis ? { redis: async () => void (await redis.ping()) } : {}) },

@@ -68,7 +68,8 @@ export function createWorkers({
       worker.once('exit', (code, signal) => {
         running.delete(number);
         const reason = signal ?? `exit code ${code}`;
-        if (isStopping) areAllInOrder &&= code === 0;
+        // Whom the signal itself ended had not come so far as to listen for it.
+        if (isStopping) areAllInOrder &&= code === 0 || signal === 'SIGTERM';
         else if (isServing) replace(number, { livedMs: performance.now() - startedAt, reason });
         reject(new Error(`worker ${number} ended before it was ready: ${reason}`));
       });
@@ -114,6 +115,10 @@ export function createWorkers({
       first = await startOne(1);
       await Promise.all(Array.from({ length: count - 1 }, (_, index) => startOne(index + 2)));
       isServing = true;
+      // Ready, and gone before the last of them was.
+      for (let number = 1; number <= count; number += 1) {
+        if (!running.has(number)) replace(number, { livedMs: 0, reason: 'ended while others started' });
+      }
       return first;
     },
     stop,

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 
+import { registerMachine } from '../../support/apis.ts';
 import {
   basicOf,
   introspect,
@@ -112,6 +113,26 @@ describe('two workers', () => {
         expect(protectedHeader.kid).not.toBe(former);
       }
     });
+  });
+
+  it('know of a changed client together', async () => {
+    const machine = await registerMachine(deployment);
+    const statuses = async (): Promise<number[]> => {
+      const answers: number[] = [];
+      for (const _ of ALL)
+        answers.push((await ask(machine, '/oauth/token', { grant_type: 'client_credentials' })).status);
+      return answers;
+    };
+    expect(await statuses()).toEqual(ALL.map(() => 200));
+    const { clients } = deployment.subjects;
+    const [former] = (await clients.get(machine.clientId)).secrets;
+    const { secret } = await clients.rotateSecret(machine.clientId, {}, OPERATOR);
+    await clients.removeSecret(machine.clientId, former?.id ?? '', OPERATOR);
+    await eventually(async () => expect(await statuses()).toEqual(ALL.map(() => 401)));
+    machine.secret = secret;
+    expect(await statuses()).toEqual(ALL.map(() => 200));
+    await clients.delete(machine.clientId, OPERATOR);
+    await eventually(async () => expect(await statuses()).toEqual(ALL.map(() => 401)));
   });
 
   it('are counted as one', async () => {

@@ -170,6 +170,7 @@ function answerPreflight(ctx: Context, methods: string): void {
 
 function refuseMethod(ctx: Context, allowed: string): void {
   ctx.set('Allow', allowed);
+  ctx.state['refusal'] = 'method_not_allowed';
   ctx.status = 405;
   ctx.body = { error: 'invalid_request', error_description: `The methods here are ${allowed}.` };
 }

@@ -13,23 +13,44 @@ import {
   signedIn,
   type Application,
 } from '../support/application.ts';
+import { asked } from '../support/ciba.ts';
+import { startDevice } from '../support/devices.ts';
 import { startGatehouse, type StoreKind, type TestServer } from '../support/gatehouse.ts';
 import { generatedRequest, type Treasures } from '../support/generated-requests.ts';
+import { register } from '../support/registration.ts';
 import { sendRaw, type RawAnswer, type RawRequest } from '../support/raw-http.ts';
 
 /** The same requests in every run of the suite; another seed is another set. */
 const SEED = 20_261_122;
-const RUNS = 600;
+const RUNS = 1_500;
 const PATIENCE_MS = 20_000;
 const API = 'https://api.example';
 const PAGES = [
   '/',
   '/interaction/someone',
   '/interaction/someone/login',
-  '/device',
   '/account',
+  '/account/callback',
   '/account/approvals',
-  '/oauth/register/x',
+  '/account/approvals/someone',
+  '/oauth/register/someone',
+  '/oauth/resource-metadata',
+  '/oauth/logout/confirm',
+  '/oauth/logout/success',
+  '/oauth/nothing',
+];
+/** The forms of an interaction. */
+const STEPS = [
+  '',
+  '/login',
+  '/totp',
+  '/recovery-code',
+  '/enrol',
+  '/recovery-codes',
+  '/recovery-codes/renew',
+  '/access',
+  '/switch',
+  '/consent',
 ];
 const INSIDE =
   /node_modules|\.ts:\d+|\bat (?:async )?[\w.<>]+ \(|\bselect\b .*\bfrom\b|\binsert into\b|ECONN|postgres:|"stack"/i;
@@ -42,13 +63,15 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
   let situation: Situation;
   /** By their request ids: which they were. */
   const refused = new Map<string, string>();
+  /** How often each path was asked for. */
+  const reached = new Map<string, number>();
   beforeAll(async () => {
     server = await startGatehouse({
       store,
       env: { GATEHOUSE_REGISTRATION_ENABLED: 'true', GATEHOUSE_REGISTRATION_OPEN: 'true' },
     });
     situation = await prepare(server);
-    targets = [...(await endpointsOf(server)), ...PAGES, ...situation.steps];
+    targets = [...(await endpointsOf(server)), ...PAGES, ...situation.targets];
   });
   afterAll(() => server.stop());
 
@@ -56,11 +79,14 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
     await fc.assert(
       fc.asyncProperty(generatedRequest(targets, situation.treasures), async (request) => {
         const answer = await answerTo(server, request);
+        const { method, target } = request;
+        const path = target.split('?')[0]!;
+        reached.set(path, (reached.get(path) ?? 0) + 1);
         expect(answer.headers['x-request-id']).toEqual(expect.any(String));
         expect(answer.status >= 500 ? `${answer.status} ${answer.body}` : 'no fault').toBe('no fault');
+        expect(answer.headers.location ?? '').not.toContain('error=server_error');
         expect(answer.body).not.toMatch(INSIDE);
         if (isRefusal(answer)) {
-          const { method, target } = request;
           refused.set(
             String(answer.headers['x-request-id']),
             `${method} ${target}: ${answer.status} ${answer.body}`,
@@ -71,14 +97,20 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
     );
   });
 
-  it('whatever was refused is on record', async () => {
-    expect(refused.size).toBeGreaterThan(RUNS / 10);
-    const { rows } = await server.state.db.query<{ request_id: string }>(
-      `select request_id from audit_events where request_id = any ($1) and outcome = 'failure'`,
+  it('every endpoint was asked', () => {
+    expect(targets.filter((target) => (reached.get(target) ?? 0) < 5)).toEqual([]);
+  });
+
+  it('whatever was refused is on record, with its reason', async () => {
+    expect(refused.size).toBeGreaterThan(RUNS / 4);
+    const { rows } = await server.state.db.query<Recorded & { request_id: string }>(
+      `select request_id, type, payload from audit_events where request_id = any ($1) and outcome = 'failure'`,
       [[...refused.keys()]],
     );
     const recorded = new Set(rows.map((row) => row.request_id));
     expect([...refused].filter(([id]) => !recorded.has(id)).map(([, what]) => what)).toEqual([]);
+    expect(rows.filter((row) => !hasReason(row))).toEqual([]);
+    expect(rows.filter((row) => tellsReason(row, refused.get(row.request_id)!))).toEqual([]);
   });
 
   it('afterwards people sign in as before, and no fault is on record', async () => {
@@ -90,10 +122,26 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
   });
 });
 
+interface Recorded {
+  type: string;
+  payload: { error?: string; reason?: string };
+}
+
+/** In words, or by an error or type that is one. */
+function hasReason({ type, payload: { error, reason } }: Recorded): boolean {
+  if (reason !== undefined || /\.(replayed|\w*throttled)$/.test(type)) return true;
+  return error !== undefined && !/^(http_\d+|invalid_\w+|access_denied|unauthorized_client)$/.test(error);
+}
+
+/** Who proves nothing is told nothing of why. */
+function tellsReason({ payload: { error = '', reason } }: Recorded, answer: string): boolean {
+  return /^invalid_(client|grant)$/.test(error) && reason !== undefined && answer.includes(reason);
+}
+
 type Situation = Awaited<ReturnType<typeof signedIn>> & {
   treasures: Treasures;
-  /** The forms of an interaction that is under way. */
-  steps: string[];
+  /** The forms of an interaction that is under way, and a client that may be managed. */
+  targets: string[];
 };
 
 /** Somebody who signed in, and everything that an attacker could have got hold of. */
@@ -111,11 +159,21 @@ async function prepare(server: TestServer): Promise<Situation> {
   const { application, tokens, person, credentials } = situation;
   const request = authorizationRequest(server, application);
   const code = codeOf(await authorize(person, request, credentials));
-  const asked = await person.open(authorizationRequest(server, application, { prompt: 'login' }).url);
+  const page = await person.open(authorizationRequest(server, application, { prompt: 'login' }).url);
   const cookie = [...person.cookies].map(([key, { value }]) => `${key.split(';')[0]}=${value}`).join('; ');
+  const device = await startDevice(server, application);
+  const registered = await register(server, undefined, {
+    client_name: 'Assistant',
+    redirect_uris: ['http://127.0.0.1:9/callback'],
+    token_endpoint_auth_method: 'none',
+  });
   return {
     ...situation,
-    steps: ['', '/login', '/totp', '/consent', '/access'].map((step) => asked.url.pathname + step),
+    targets: [
+      ...STEPS.map((step) => page.url.pathname + step),
+      new URL(device.verification_uri).pathname,
+      new URL(String(registered.body['registration_client_uri'])).pathname,
+    ],
     treasures: {
       client_id: application.clientId,
       client_secret: application.secret!,
@@ -133,7 +191,11 @@ async function prepare(server: TestServer): Promise<Situation> {
       identifier: credentials.email,
       resource: API,
       audience: API,
-      device_code: await deviceCodeOf(server, application),
+      device_code: device.device_code,
+      user_code: device.user_code,
+      auth_req_id: (await asked(server, application, { login_hint: credentials.email })).auth_req_id,
+      request_uri: await requestUriOf(server, application),
+      registration_token: String(registered.body['registration_access_token']),
       password: credentials.password,
       post_logout_redirect_uri: 'https://app.example/bye',
       cookie,
@@ -141,13 +203,13 @@ async function prepare(server: TestServer): Promise<Situation> {
   };
 }
 
-async function deviceCodeOf(server: TestServer, application: Application): Promise<string> {
-  const response = await fetch(`${server.issuer}/oauth/device_authorization`, {
+async function requestUriOf(server: TestServer, application: Application): Promise<string> {
+  const response = await fetch(`${server.issuer}/oauth/par`, {
     method: 'POST',
     headers: { authorization: basicOf(application) },
-    body: new URLSearchParams({ client_id: application.clientId, scope: 'openid' }),
+    body: new URL(authorizationRequest(server, application).url).searchParams,
   });
-  return ((await response.json()) as { device_code: string }).device_code;
+  return ((await response.json()) as { request_uri: string }).request_uri;
 }
 
 async function endpointsOf({ issuer }: TestServer): Promise<string[]> {
@@ -156,7 +218,7 @@ async function endpointsOf({ issuer }: TestServer): Promise<string[]> {
   const published = Object.entries((await response.json()) as Record<string, unknown>)
     .filter(([name]) => name.endsWith('_endpoint') || name === 'jwks_uri')
     .map(([, url]) => new URL(String(url)).pathname);
-  return [...places, ...published, '/oauth/logout/confirm', '/oauth/nothing'];
+  return [...places, ...published];
 }
 
 /** Nothing at an address is none, for anybody could fill the log with it; nor is "not yet". */

@@ -37,21 +37,34 @@ const WORDS = [
   'eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.|eyJhbGciOiJIUzI1NiJ9.e30.AAAA|a.b.c|a.b.c.d.e',
 ].flatMap((line) => line.split('|'));
 
-/** What a right request holds, by names; those without a value are given their treasure. */
+/** What a right request holds, by names; those without a value are given their treasure. First where it goes. */
 const PLAUSIBLE = [
-  'client_id client_secret grant_type=authorization_code code redirect_uri code_verifier',
-  'client_id client_secret grant_type=refresh_token refresh_token',
-  'client_id client_secret grant_type=client_credentials',
-  'client_id client_secret grant_type=urn:ietf:params:oauth:grant-type:device_code device_code',
-  'client_id client_secret grant_type=urn:ietf:params:oauth:grant-type:token-exchange subject_token subject_token_type=urn:ietf:params:oauth:token-type:access_token',
-  'client_id client_secret grant_type=urn:openid:params:grant-type:ciba auth_req_id=x',
-  'client_id client_secret token',
-  'client_id client_secret scope=openid login_hint binding_message=x',
-  'client_id client_secret response_type=code redirect_uri scope=openid state=s nonce=n code_challenge code_challenge_method=S256',
-  'client_id response_type=code redirect_uri scope=openid state=s nonce=n code_challenge code_challenge_method=S256 prompt=none',
-  'id_token_hint client_id post_logout_redirect_uri state=s',
-  'identifier password',
-].map((names) => names.split(' '));
+  'token client_id client_secret grant_type=authorization_code code redirect_uri code_verifier',
+  'token client_id client_secret grant_type=refresh_token refresh_token',
+  'token client_id client_secret grant_type=client_credentials resource',
+  'token client_id client_secret grant_type=urn:ietf:params:oauth:grant-type:device_code device_code',
+  'token client_id client_secret grant_type=urn:ietf:params:oauth:grant-type:token-exchange subject_token subject_token_type=urn:ietf:params:oauth:token-type:access_token audience',
+  'token client_id client_secret grant_type=urn:openid:params:grant-type:ciba auth_req_id',
+  'introspect client_id client_secret token token_type_hint=access_token',
+  'revoke client_id client_secret token token_type_hint=access_token',
+  'backchannel client_id client_secret scope=openid login_hint binding_message=x',
+  'device_authorization client_id client_secret scope=openid',
+  'par client_id client_secret response_type=code redirect_uri scope=openid state=s nonce=n code_challenge code_challenge_method=S256',
+  'authorize client_id response_type=code redirect_uri scope=openid state=s nonce=n code_challenge code_challenge_method=S256 prompt=none',
+  'authorize client_id request_uri',
+  'userinfo access_token',
+  'logout id_token_hint client_id post_logout_redirect_uri state=s',
+  'resource-metadata resource',
+  'device user_code xsrf=x confirm=yes',
+  'login identifier password',
+  'consent decision=allow',
+].map((line) => {
+  const [place = '', ...names] = line.split(' ');
+  return { place, names };
+});
+
+/** Where one asks by GET. */
+const READ = new Set(['authorize', 'userinfo', 'logout', 'resource-metadata']);
 
 const HOSTILE = [
   '',
@@ -105,7 +118,16 @@ const CONTENT_TYPES = [
   'nonsense',
 ];
 
-/** @param targets the paths of the endpoints, as the server publishes them */
+/** Metadata of clients (RFC 7591 §2), which come as JSON. */
+const METADATA = [
+  'redirect_uris client_name grant_types response_types token_endpoint_auth_method scope jwks jwks_uri',
+  'client_uri logo_uri contacts subject_type sector_identifier_uri application_type default_max_age',
+  'id_token_signed_response_alg request_uris software_statement client_id client_secret __proto__',
+].flatMap((line) => line.split(' '));
+
+type Pairs = (readonly [string, string])[];
+
+/** @param targets the paths of the endpoints, as the server publishes them; one at least for each plausible place */
 export function generatedRequest(
   targets: readonly string[],
   treasures: Treasures,
@@ -126,20 +148,78 @@ export function generatedRequest(
     ...Object.entries(treasures).filter(([key]) => NAMES.includes(key)),
   );
   const pair = fc.oneof({ weight: 3, arbitrary: known }, { weight: 4, arbitrary: fc.tuple(name, value) });
-  const arbitrary = fc.array(pair, { maxLength: 12 });
-  const changed = fc
-    .tuple(
-      fc.constantFrom(...PLAUSIBLE),
-      fc.array(fc.tuple(fc.nat(), fc.nat({ max: 3 }), pair), { maxLength: 3 }),
-    )
-    .map(([names, changes]) =>
-      change(
-        names.map((word) => plausible(word, treasures)),
-        changes,
+
+  const anything = fc.record({
+    method: fc.constantFrom(...METHODS),
+    path: fc.oneof(
+      { weight: 9, arbitrary: fc.constantFrom(...targets) },
+      {
+        weight: 1,
+        arbitrary: fc.tuple(fc.constantFrom(...targets), segment()).map(([a, b]) => `${a}/${b}`),
+      },
+    ),
+    parameters: fc.array(pair, { maxLength: 12 }),
+  });
+  const nearlyRight = fc.constantFrom(...PLAUSIBLE).chain(({ place, names }) =>
+    fc.record({
+      method: usually(READ.has(place) ? 'GET' : 'POST', 'POST', 'GET', 'PUT'),
+      path: fc.constantFrom(...targets.filter((target) => target.endsWith(`/${place}`))),
+      parameters: fc
+        .array(fc.tuple(fc.nat(), fc.nat({ max: 3 }), pair), { maxLength: 3 })
+        .map((changes): Pairs =>
+          change(
+            names.map((word) => plausible(word, treasures)),
+            changes,
+          ),
+        ),
+    }),
+  );
+
+  return fc
+    .record({
+      request: fc.oneof({ weight: 2, arbitrary: anything }, { weight: 3, arbitrary: nearlyRight }),
+      json: fc.oneof({ weight: 9, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: json(value) }),
+      contentType: fc.oneof(
+        { weight: 4, arbitrary: fc.constant(CONTENT_TYPES[0]!) },
+        { weight: 1, arbitrary: fc.constantFrom(...CONTENT_TYPES) },
       ),
+      headers: headers(),
+      authentication: fc.constantFrom('none', 'none', 'basic', 'bearer', 'registration', 'session'),
+    })
+    .map(
+      ({
+        request: { method, path, parameters },
+        json: object,
+        contentType,
+        headers: more,
+        authentication,
+      }) => {
+        const hasBody = method !== 'GET' && method !== 'HEAD';
+        const search = parameters.length > 0 && !hasBody ? `?${encode(parameters)}` : '';
+        const isJson = object !== undefined || path.includes('/oauth/register');
+        const body = isJson ? (object ?? JSON.stringify(Object.fromEntries(parameters))) : encode(parameters);
+        const type = isJson ? 'application/json' : contentType;
+        const all: Record<string, string> = Object.assign(
+          hasBody ? { 'content-type': type, 'content-length': String(Buffer.byteLength(body)) } : {},
+          more,
+          proofOf(authentication, treasures),
+        );
+        return Object.assign({ method, target: path + search, headers: all }, hasBody ? { body } : {});
+      },
     );
-  const parameters = fc.oneof({ weight: 1, arbitrary }, { weight: 2, arbitrary: changed });
-  const headers = fc
+}
+
+/** The first of them four times of five. */
+function usually<T>(first: T, ...others: T[]): fc.Arbitrary<T> {
+  return fc.oneof(
+    { weight: 4, arbitrary: fc.constant(first) },
+    { weight: 1, arbitrary: fc.constantFrom(...others) },
+  );
+}
+
+/** A few that nobody needs, and most often none. */
+function headers(): fc.Arbitrary<Record<string, string>> {
+  const some = fc
     .array(
       fc
         .constantFrom(...HEADERS)
@@ -147,39 +227,23 @@ export function generatedRequest(
       { maxLength: 4 },
     )
     .map((list) => Object.fromEntries(list));
+  return fc.oneof({ weight: 1, arbitrary: some }, { weight: 2, arbitrary: fc.constant({}) });
+}
 
-  return fc
-    .record({
-      method: fc.constantFrom(...METHODS),
-      path: fc.oneof(
-        { weight: 9, arbitrary: fc.constantFrom(...targets) },
-        {
-          weight: 1,
-          arbitrary: fc.tuple(fc.constantFrom(...targets), segment()).map(([a, b]) => `${a}/${b}`),
-        },
-      ),
-      query: parameters,
-      form: parameters,
-      isJson: fc.integer({ min: 0, max: 9 }).map((number) => number === 0),
-      contentType: fc.oneof(
-        { weight: 2, arbitrary: fc.constant(CONTENT_TYPES[0]!) },
-        { weight: 1, arbitrary: fc.constantFrom(...CONTENT_TYPES) },
-      ),
-      headers,
-      authentication: fc.constantFrom('none', 'basic', 'bearer', 'session'),
-    })
-    .map(({ method, path, query, form, isJson, contentType, headers: more, authentication }) => {
-      const search = query.length > 0 && method !== 'POST' ? `?${encode(query)}` : '';
-      const hasBody = method !== 'GET' && method !== 'HEAD';
-      const body = isJson ? JSON.stringify(Object.fromEntries(form)) : encode(form);
-      const type = isJson ? 'application/json' : contentType;
-      const headers: Record<string, string> = Object.assign(
-        hasBody ? { 'content-type': type, 'content-length': String(Buffer.byteLength(body)) } : {},
-        more,
-        proofOf(authentication, treasures),
-      );
-      return Object.assign({ method, target: path + search, headers }, hasBody ? { body } : {});
-    });
+/** Metadata of the wrong kinds, and what is not even that. */
+function json(value: fc.Arbitrary<string>): fc.Arbitrary<string> {
+  const member = fc.oneof(value, fc.array(value, { maxLength: 3 }), fc.jsonValue({ maxDepth: 3 }));
+  return fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.dictionary(fc.constantFrom(...METADATA), member).map((it) => JSON.stringify(it)),
+    },
+    { weight: 1, arbitrary: fc.json() },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom('{"a":', '', '[]', 'null', '['.repeat(5_000), '{"a":'.repeat(5_000)),
+    },
+  );
 }
 
 /** One parameter as it would be right: its own treasure, or the word that stands behind `=`. */
@@ -190,9 +254,9 @@ function plausible(word: string, treasures: Treasures): readonly [string, string
 
 /** A right request with a few things wrong: left out, replaced, given twice, added. */
 function change(
-  right: readonly (readonly [string, string])[],
+  right: Readonly<Pairs>,
   changes: readonly (readonly [number, number, readonly [string, string]])[],
-): (readonly [string, string])[] {
+): Pairs {
   const pairs = [...right];
   for (const [at, kind, pair] of changes) {
     const index = at % pairs.length;
@@ -209,6 +273,8 @@ function change(
 function proofOf(authentication: string, treasures: Treasures): Record<string, string> {
   if (authentication === 'basic') return { authorization: `Basic ${treasures['basic']}` };
   if (authentication === 'bearer') return { authorization: `Bearer ${treasures['access_token']}` };
+  if (authentication === 'registration')
+    return { authorization: `Bearer ${treasures['registration_token']}` };
   return authentication === 'session' ? { cookie: treasures['cookie']! } : {};
 }
 
@@ -216,6 +282,6 @@ function segment(): fc.Arbitrary<string> {
   return fc.string({ unit: 'binary', maxLength: 20 }).map((text) => encodeURIComponent(text.toWellFormed()));
 }
 
-function encode(pairs: readonly (readonly [string, string])[]): string {
+function encode(pairs: Readonly<Pairs>): string {
   return new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, value])).toString();
 }

@@ -197,6 +197,11 @@ async function refuseEnded(
 
 function answerRefusal(ctx: KoaContextWithOIDC, refusal: errors.OIDCProviderError): void {
   ctx.status = refusal.statusCode;
+  if (ctx.oidc.route === 'userinfo') {
+    // There we are the resource server (RFC 9449 §7.1).
+    ctx.status = 401;
+    ctx.set('WWW-Authenticate', `DPoP realm="${ctx.oidc.issuer}", error="${refusal.error}"`);
+  }
   ctx.type = 'json';
   ctx.body = { error: refusal.error, error_description: refusal.error_description };
 }

@@ -1,4 +1,6 @@
 /** Proofs of possession (RFC 9449) as a client with a key of its own makes them. */
+import { createHash } from 'node:crypto';
+
 import { exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK } from 'jose';
 
 import { randomToken } from '../../src/platform/ids.ts';
@@ -29,4 +31,13 @@ export async function proven(
     .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: key.jwk })
     .sign(key.privateKey);
   return { headers: { dpop } };
+}
+
+/** For a GET with that token (RFC 9449 §7). */
+export function proofAt(url: string, key: ProofKey, token: string): Promise<string> {
+  const ath = createHash('sha256').update(token).digest('base64url');
+  return new SignJWT({ htm: 'GET', htu: url, jti: randomToken(), ath })
+    .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: key.jwk })
+    .setIssuedAt()
+    .sign(key.privateKey);
 }

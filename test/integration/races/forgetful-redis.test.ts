@@ -12,6 +12,7 @@ import {
   type Application,
   authorizationRequest,
   authorize,
+  basicOf,
   codeOf,
   introspect,
   redeem,
@@ -20,8 +21,10 @@ import {
   registerPerson,
   type Tokens,
 } from '../../support/application.ts';
+import { answer, asked, openApprovals, poll, registerDesk } from '../../support/ciba.ts';
 import { createShiftedClock, type ShiftedClock } from '../../support/clock.ts';
 import { approve, enterCode, pollDevice, registerDevice, startDevice } from '../../support/devices.ts';
+import { proofAt, proofKey, proven } from '../../support/dpop.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson, type Person } from '../../support/person.ts';
 import { answerOf, type Answer } from '../../support/races/deployment.ts';
@@ -188,6 +191,69 @@ describe('a Redis that forgets', () => {
     });
     expect(assertion.map(({ status }) => status)).toEqual([200]);
     expect(replay).toMatchObject([{ status: 401, text: expect.stringContaining('invalid_client') }]);
+  });
+
+  it('refuses a pushed request that led to a code', async () => {
+    await signIn();
+    const request = authorizationRequest(server, application);
+    const { request_uri: requestUri } = (await (
+      await fetch(`${server.issuer}/oauth/par`, {
+        method: 'POST',
+        headers: { authorization: basicOf(application) },
+        body: new URL(request.url).searchParams,
+      })
+    ).json()) as { request_uri: string };
+    const url = new URL(`${server.issuer}/oauth/authorize`);
+    url.search = new URLSearchParams({ client_id: application.clientId, request_uri: requestUri }).toString();
+    const snapshot = await takeSnapshot(redis);
+    expect(codeOf(await person.open(url.href))).toMatch(/./);
+    await snapshot.restore();
+
+    const again = await person.open(url.href);
+    expect(again.url.searchParams.has('code')).toBe(false);
+    expect(again.url.searchParams.get('error') ?? again.html).toContain('invalid_request_uri');
+  });
+
+  it('refuses an approval whose tokens were fetched, and ends its grant', async () => {
+    const desk = await registerDesk(server);
+    const { auth_req_id: id } = await asked(server, desk, { login_hint: credentials.email, scope: 'openid' });
+    await answer(person, await openApprovals(server, person, credentials), 'approve');
+    const snapshot = await takeSnapshot(redis);
+    const tokens = tokensIn(await answerOf(poll(server, desk, id)));
+    await snapshot.restore();
+
+    expect(await answerOf(poll(server, desk, id))).toMatchObject(REFUSED);
+    await expectDead([server], desk, tokens);
+  });
+
+  it('refuses a DPoP proof that was presented, at the token endpoint and at userinfo', async () => {
+    const key = await proofKey();
+    const grant = await signIn();
+    const ofToken = await proven(server.issuer, key);
+    const snapshot = await takeSnapshot(redis);
+    const tokens = tokensIn(await answerOf(redeem(server, application, grant, ofToken)));
+    await snapshot.restore();
+    expect(await answerOf(redeem(server, application, grant, ofToken))).toMatchObject({ status: 400 });
+
+    const bound = tokensIn(
+      await answerOf(redeem(server, application, await signIn(), await proven(server.issuer, key))),
+    );
+    const dpop = await proofAt(`${server.issuer}/oauth/userinfo`, key, bound.access_token);
+    const read = (): Promise<Response> =>
+      fetch(`${server.issuer}/oauth/userinfo`, {
+        headers: { authorization: `DPoP ${bound.access_token}`, dpop },
+      });
+    const later = await takeSnapshot(redis);
+    expect(await read()).toMatchObject({ status: 200 });
+    await later.restore();
+    const replay = await read();
+    expect(replay.status).toBe(401);
+    expect(replay.headers.get('www-authenticate')).toMatch(/^DPoP .*error="invalid_dpop_proof"/);
+    expect(await replay.json()).toEqual({
+      error: 'invalid_dpop_proof',
+      error_description: 'DPoP proof JWT Replay detected',
+    });
+    expect(tokens.token_type).toBe('DPoP');
   });
 
   const keyOf = async (model: string): Promise<string> => {

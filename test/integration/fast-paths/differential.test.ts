@@ -3,34 +3,26 @@ import { once } from 'node:events';
 import { Agent, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 
-import {
-  ask,
-  machineToken,
-  redeemFor,
-  registerApi,
-  registerMachine,
-  registerRole,
-  registerVisitor,
-  tokensOf,
-  type RegisteredApi,
-} from '../../support/apis.ts';
+import { registerApi, registerMachine } from '../../support/apis.ts';
 import { OPERATOR, registerApplication, type Application } from '../../support/application.ts';
+import { createShiftedClock } from '../../support/clock.ts';
 import {
   introspectionRequests,
   machineRequests,
   type GeneratedRequest,
 } from '../../support/fast-path-requests.ts';
+import { BEHIND_PROXY, briefToken, tokensOfAllKinds } from '../../support/fast-path-tokens.ts';
 import { startGatehouse, type StoreKind, type TestServer } from '../../support/gatehouse.ts';
 import type { RawAnswer } from '../../support/raw-http.ts';
 
 const SEED = 20_260_729;
-const REQUESTS = 800;
+const REQUESTS = 1_200;
 const AT_ONCE = 12;
-const SLOW_MS = 120_000;
+const SLOW_MS = 240_000;
 /** Those of one request alone. */
 const OWN_HEADERS = new Set(['date', 'x-request-id', 'connection', 'keep-alive', 'content-length']);
 
@@ -43,16 +35,28 @@ describe.each<StoreKind>(['redis', 'postgres'])('the fast paths, with tokens in 
     agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
     fast = await startGatehouse({
       store,
+      env: BEHIND_PROXY,
+      clock: createShiftedClock(),
       fastPaths: (path) => {
         taken[path] += 1;
       },
     });
-    plain = await startGatehouse({ store, sharing: fast, fastPaths: 'off' });
+    plain = await startGatehouse({
+      store,
+      env: BEHIND_PROXY,
+      sharing: fast,
+      fastPaths: 'off',
+      clock: createShiftedClock(),
+    });
   });
   afterAll(async () => {
     agent.destroy();
     await plain.stop();
     await fast.stop();
+  });
+
+  afterEach(() => {
+    jest.restoreAllMocks();
   });
 
   const send = (
@@ -141,10 +145,11 @@ describe.each<StoreKind>(['redis', 'postgres'])('the fast paths, with tokens in 
       const machine = await registerMachine(fast);
       const application = await registerApplication(fast);
       const browser = await registerApplication(fast, { kind: 'browser' });
+      const signing = await registerApplication(fast, { introspectionSignedResponseAlg: 'ES256' });
       const tokens = await tokensOfAllKinds(fast, { ledger, opaque, machine, application });
       await plain.subjects.revocations.refresh();
       const arbitrary = introspectionRequests(
-        [machine, application, ledger.standing, opaque.standing, browser],
+        [machine, application, ledger.standing, opaque.standing, browser, signing],
         tokens,
       );
       const requests = fc.sample(arbitrary, { numRuns: REQUESTS, seed: SEED });
@@ -152,6 +157,16 @@ describe.each<StoreKind>(['redis', 'postgres'])('the fast paths, with tokens in 
       for (const client of [machine, application, ledger.standing, opaque.standing])
         for (const token of tokens) requests.push(plainRequest('/oauth/introspect', client, { token }));
       expect(await differences(requests)).toEqual([]);
+      const brief = await briefToken(fast, machine);
+      const now = Date.now();
+      jest.spyOn(Date, 'now').mockImplementation(() => now + 40_000);
+      // For all: the clock of the servers is the one that is moved here.
+      const late = [machine, application].map((client) =>
+        plainRequest('/oauth/introspect', client, { token: brief }),
+      );
+      expect(await differences(late)).toEqual([]);
+      expect(JSON.parse((await send(fast, late[0]!)).body)).toEqual({ active: false });
+      jest.restoreAllMocks();
       expect(taken.introspection).toBeGreaterThan(REQUESTS / 10);
       await expectSameRecords();
     },
@@ -220,72 +235,6 @@ describe.each<StoreKind>(['redis', 'postgres'])('the fast paths, with tokens in 
     SLOW_MS,
   );
 });
-
-async function tokensOfAllKinds(
-  server: TestServer,
-  {
-    ledger,
-    opaque,
-    machine,
-    application,
-  }: { ledger: RegisteredApi; opaque: RegisteredApi; machine: Application; application: Application },
-): Promise<string[]> {
-  for (const { identifier } of [ledger, opaque])
-    await server.subjects.apis.permitClient(
-      { clientId: machine.clientId, api: identifier, permissions: ['read'] },
-      OPERATOR,
-    );
-  const brief = await registerApi(server, {
-    accessTokenFormat: 'opaque',
-    accessTokenTtlSeconds: 60,
-    clientId: opaque.standing.clientId,
-  });
-  await server.subjects.apis.permitClient(
-    { clientId: machine.clientId, api: brief.identifier, permissions: ['read'] },
-    OPERATOR,
-  );
-  const forMachine = async (parameters: Record<string, string>): Promise<string> =>
-    (await tokensOf(await machineToken(server, machine, parameters))).access_token;
-
-  const role = await registerRole(server, opaque, ['read', 'write']);
-  const ofPerson = async (scope: string, resource?: string): Promise<string[]> => {
-    const visitor = await registerVisitor(server, { roles: [role], application });
-    const asked = await ask(server, visitor, { scope, ...(resource === undefined ? {} : { resource }) });
-    const tokens = await tokensOf(await redeemFor(server, application, asked, resource));
-    return [tokens.access_token, tokens.refresh_token ?? ''];
-  };
-  const [revoked = '', refresh = ''] = await ofPerson('openid offline_access');
-  const revoke = (token: string): Promise<Response> =>
-    fetch(`${server.issuer}/oauth/revoke`, {
-      method: 'POST',
-      headers: plainRequest('', application, {}).headers,
-      body: new URLSearchParams({ token }),
-    });
-  expect((await revoke(revoked)).status).toBe(200);
-  const [dead = '', deadRefresh = ''] = await ofPerson('openid offline_access');
-  expect((await revoke(deadRefresh)).status).toBe(200);
-  const ended = await registerVisitor(server, { application });
-  const askedByEnded = await ask(server, ended, { scope: 'openid' });
-  const { access_token: ofEnded } = await tokensOf(await redeemFor(server, application, askedByEnded));
-  await server.subjects.accounts.disable(ended.credentials.account.id, OPERATOR);
-  const gone = await forMachine({ resource: brief.identifier });
-  await server.subjects.apis.delete(brief.identifier, OPERATOR);
-  return [
-    await forMachine({}),
-    await forMachine({ resource: ledger.identifier }),
-    await forMachine({ resource: opaque.identifier }),
-    gone,
-    ...(await ofPerson('openid profile')),
-    ...(await ofPerson('openid offline_access')),
-    ...(await ofPerson('openid read', opaque.identifier)),
-    ...(await ofPerson('openid read offline_access', opaque.identifier)),
-    refresh,
-    revoked,
-    dead,
-    deadRefresh,
-    ofEnded,
-  ].filter((token) => token !== '');
-}
 
 function plainRequest(
   target: string,

@@ -2,7 +2,20 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
 
 import { randomToken } from '../../../src/platform/ids.ts';
-import { type Application, OPERATOR, registerApplication, tokenRequest } from '../application.ts';
+import { DEVICE_CODE_GRANT } from '../../../src/clients/client.ts';
+import type { NewClient } from '../../../src/clients/service.ts';
+import {
+  type Application,
+  authorizationRequest,
+  codeOf,
+  OPERATOR,
+  redeem,
+  registerApplication,
+  signedIn,
+  tokenRequest,
+  type Tokens,
+} from '../application.ts';
+import { proofAt, proofKey, proven } from '../dpop.ts';
 import type { TestServer } from '../gatehouse.ts';
 import {
   type Answer,
@@ -42,6 +55,53 @@ export function describeProofs(
       rounds * 30_000,
     );
 
+    it.each([
+      ['/oauth/par', { response_type: 'code', redirect_uri: 'https://app.example/callback' }],
+      ['/oauth/introspect', { token: 'x' }],
+      ['/oauth/revoke', { token: 'x' }],
+      ['/oauth/device_authorization', { scope: 'openid' }],
+    ])(
+      `takes a client assertion once of ${concurrent} times at %s`,
+      async (path, form) => {
+        const signer = await registerSigner(deployment.server, {
+          kind: 'web',
+          grantTypes: ['authorization_code', DEVICE_CODE_GRANT],
+          redirectUris: ['https://app.example/callback'],
+          requirePkce: false,
+        });
+        const answers = await presentAssertion(deployment.nodes, concurrent, signer, { path, form });
+        const won = answers.filter(({ status }) => status === 200 || status === 201);
+        expect(won).toHaveLength(1);
+        const lost = answers.filter((answer) => !won.includes(answer));
+        expect(new Set(lost.map(({ status, text }) => `${status} ${errorIn(text)}`))).toEqual(
+          new Set(['401 invalid_client']),
+        );
+      },
+      60_000,
+    );
+
+    it(`takes a DPoP proof once of ${concurrent} times at userinfo`, async () => {
+      const key = await proofKey();
+      const { server, nodes } = deployment;
+      const { application, person } = await signedIn(server);
+      const request = authorizationRequest(server, application, { scope: 'openid' });
+      const code = codeOf(await person.open(request.url));
+      const grant = { code, verifier: request.verifier };
+      const bound = (await (
+        await redeem(server, application, grant, await proven(server.issuer, key))
+      ).json()) as Tokens;
+      const dpop = await proofAt(`${server.issuer}/oauth/userinfo`, key, bound.access_token);
+      const answers = await fireAtOnce(nodes, concurrent, (node) =>
+        answerOf(
+          fetch(`${node.issuer}/oauth/userinfo`, {
+            headers: { authorization: `DPoP ${bound.access_token}`, dpop },
+          }),
+        ),
+      );
+      const statuses = answers.map(({ status }) => status).toSorted((one, other) => one - other);
+      expect(statuses).toEqual([200, ...Array.from({ length: concurrent - 1 }, () => 401)]);
+    }, 60_000);
+
     it(
       `takes a DPoP proof once of ${concurrent} times`,
       async () => {
@@ -63,7 +123,7 @@ export interface Signer {
 }
 
 /** A machine that proves itself by `private_key_jwt` (RFC 7523 §2.2). */
-export async function registerSigner(server: TestServer): Promise<Signer> {
+export async function registerSigner(server: TestServer, input: Partial<NewClient> = {}): Promise<Signer> {
   const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true });
   const jwk: JWK = { ...(await exportJWK(publicKey)), kid: 'signer', alg: 'ES256', use: 'sig' };
   const { client } = await server.subjects.clients.create(
@@ -73,6 +133,7 @@ export async function registerSigner(server: TestServer): Promise<Signer> {
       authMethod: 'private_key_jwt',
       jwks: { keys: [jwk] },
       grantTypes: ['client_credentials'],
+      ...input,
     },
     OPERATOR,
   );
@@ -84,7 +145,11 @@ export async function presentAssertion(
   nodes: readonly Node[],
   count: number,
   { clientId, key, issuer }: Signer,
-  { again }: { again?: (first: Answer[]) => Promise<void> } = {},
+  {
+    again,
+    path = '/oauth/token',
+    form = { grant_type: 'client_credentials' },
+  }: { again?: (first: Answer[]) => Promise<void>; path?: string; form?: Record<string, string> } = {},
 ): Promise<Answer[]> {
   const assertion = await new SignJWT({ jti: randomToken() })
     .setProtectedHeader({ alg: 'ES256', kid: 'signer' })
@@ -95,19 +160,23 @@ export async function presentAssertion(
     .setExpirationTime('1 minute')
     .sign(key);
   const body = {
-    grant_type: 'client_credentials',
+    ...form,
     client_id: clientId,
     client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
     client_assertion: assertion,
   };
   const present = (): Promise<Answer[]> =>
     fireAtOnce(nodes, count, (node) =>
-      answerOf(fetch(`${node.issuer}/oauth/token`, { method: 'POST', body: new URLSearchParams(body) })),
+      answerOf(fetch(`${node.issuer}${path}`, { method: 'POST', body: new URLSearchParams(body) })),
     );
   const first = await present();
   if (!again) return first;
   await again(first);
   return present();
+}
+
+function errorIn(text: string): string | undefined {
+  return (JSON.parse(text) as { error?: string }).error;
 }
 
 function registerMachine(server: TestServer): Promise<Application> {

@@ -10,7 +10,13 @@ const FORM = 'application/x-www-form-urlencoded';
 let server: TestServer;
 let application: Application;
 beforeAll(async () => {
-  server = await startGatehouse();
+  server = await startGatehouse({
+    env: {
+      GATEHOUSE_REGISTRATION_ENABLED: 'true',
+      GATEHOUSE_REGISTRATION_OPEN: 'true',
+      GATEHOUSE_REGISTRATION_ADDRESS_FREE_ATTEMPTS: '1000',
+    },
+  });
   application = await registerApplication(server);
 });
 afterAll(() => server.stop());
@@ -20,7 +26,13 @@ const ENDPOINTS = [
   '/oauth/introspect',
   '/oauth/revoke',
   '/oauth/par',
+  '/oauth/userinfo',
+  '/oauth/device_authorization',
+  '/oauth/backchannel',
+  '/oauth/register',
+  '/oauth/register/someone',
   '/oauth/logout/confirm',
+  '/device',
 ];
 const FORMS = [
   'login',

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { OPERATOR } from '../../support/application.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
+import { freePort } from '../../support/ports.ts';
 
 const PATHS = [
   '/.well-known/openid-configuration',
@@ -101,6 +102,39 @@ describe('discovery and the JWKS', () => {
     });
     expect(after.status).toBe(200);
     expect(kidsIn(await after.json())).toEqual(new Set([...known, made?.kid]));
+  });
+});
+
+describe('an issuer with a path', () => {
+  let server: TestServer;
+  beforeAll(async () => {
+    const port = await freePort();
+    server = await startGatehouse({
+      env: { PORT: String(port), GATEHOUSE_ISSUER: `http://localhost:${port}/tenant` },
+    });
+  });
+  afterAll(() => server.stop());
+
+  it.each([
+    '/tenant/.well-known/openid-configuration',
+    '/tenant/.well-known/oauth-authorization-server',
+    // Where RFC 8414 §3.1 has it.
+    '/.well-known/oauth-authorization-server/tenant',
+    '/tenant/oauth/jwks',
+  ])('publishes in the same way: %s', async (place) => {
+    const url = new URL(place, server.issuer);
+    const first = await fetch(url);
+    expect([first.status, first.headers.get('cache-control')]).toEqual([200, 'public, max-age=300']);
+    const etag = first.headers.get('etag') ?? '';
+    expect(etag).toMatch(/^"[^"]+"$/);
+    const again = await fetch(url, { headers: { 'if-none-match': etag } });
+    expect([again.status, await again.text()]).toEqual([304, '']);
+    const head = await fetch(url, { method: 'HEAD' });
+    expect([head.status, head.headers.get('etag')]).toEqual([200, etag]);
+  });
+
+  it('publishes nothing beside it', async () => {
+    for (const path of PATHS) expect((await fetch(new URL(path, server.issuer))).status).toBe(404);
   });
 });
 

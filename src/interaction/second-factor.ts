@@ -113,6 +113,8 @@ function refuse(
   html: string,
 ): void {
   door.onSignIn(refusal.kind === 'throttled' ? 'throttled' : 'refused', factor);
+  // No guess, so the factors have recorded none.
+  if (refusal.kind === 'malformed') ctx.state['refusal'] = 'code_malformed';
   if (refusal.kind === 'throttled') ctx.set('Retry-After', String(refusal.retryAfterSeconds));
   sendPage(ctx, html, refusal.kind === 'throttled' ? 429 : 422);
 }

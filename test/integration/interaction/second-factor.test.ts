@@ -93,6 +93,18 @@ describe('a code from the app', () => {
     expect((await person.submit(step, { code: codeAt(secret) }, '/totp')).isAway).toBe(true);
   });
 
+  it('that is none is on record as that', async () => {
+    const { person, step } = await challenged();
+    await person.submit(step, { code: '12' }, '/totp');
+    const { events } = await server.subjects.audit.list({ types: ['request.refused'] });
+    expect(events.map(({ payload }) => payload)).toContainEqual({
+      error: 'code_malformed',
+      status: 422,
+      method: 'POST',
+      route: '/interaction/:id/totp',
+    });
+  });
+
   it('longer than any code is refused with the form', async () => {
     const { person, step } = await challenged();
     expect((await person.submit(step, { code: '1'.repeat(5000) }, '/totp')).status).toBe(400);

@@ -10,6 +10,7 @@ import {
   codeOf,
   OPERATOR,
   redeem,
+  registerApplication,
   signedIn,
   type Application,
 } from '../support/application.ts';
@@ -55,7 +56,7 @@ const STEPS = [
 const INSIDE =
   /node_modules|\.ts:\d+|\bat (?:async )?[\w.<>]+ \(|\bselect\b .*\bfrom\b|\binsert into\b|ECONN|postgres:|"stack"/i;
 
-jest.setTimeout(180_000);
+jest.setTimeout(300_000);
 
 describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
   let server: TestServer;
@@ -120,6 +121,48 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
     expect((await redeem(server, application, { code, verifier: request.verifier })).status).toBe(200);
     expect((await server.subjects.audit.list({ types: ['server.error'] })).events).toEqual([]);
   });
+});
+
+/** There the authorization and the sign-out endpoint take forms too (OpenID Connect Core §3.1.2.1). */
+it('nothing is our fault at an https issuer with a path either', async () => {
+  const server = await startGatehouse({ env: { GATEHOUSE_ISSUER: 'https://id.example/tenant' } });
+  try {
+    const { clientId, secret = '', redirectUri } = await registerApplication(server);
+    const treasures = {
+      client_id: clientId,
+      client_secret: secret,
+      redirect_uri: redirectUri,
+      code_challenge: 'x'.repeat(43),
+      resource: API,
+      basic: 'eDp5',
+      cookie: 'a=b',
+    };
+    const endpoints =
+      'token introspect revoke backchannel device_authorization par authorize userinfo logout resource-metadata';
+    const targets = endpoints.split(' ').map((name) => `/tenant/oauth/${name}`);
+    targets.push(
+      '/tenant/device',
+      '/tenant/interaction/someone/login',
+      '/tenant/interaction/someone/consent',
+    );
+    const statuses = new Map<string, number>();
+    await fc.assert(
+      fc.asyncProperty(generatedRequest(targets, treasures), async (request) => {
+        const { status, body, headers } = await answerTo(server, request);
+        const asked = `${request.method} ${request.target.split('?')[0]!} ${status}`;
+        statuses.set(asked, (statuses.get(asked) ?? 0) + 1);
+        expect(status >= 500 ? `${status} ${body}` : 'no fault').toBe('no fault');
+        expect(headers.location ?? '').not.toContain('error=server_error');
+        expect(body).not.toMatch(INSIDE);
+      }),
+      { seed: SEED, numRuns: RUNS / 3 },
+    );
+    expect([...statuses.keys()]).toContain('POST /tenant/oauth/authorize 303');
+    const { events } = await server.subjects.audit.list({ types: ['server.error'] });
+    expect(events).toEqual([]);
+  } finally {
+    await server.stop();
+  }
 });
 
 interface Recorded {

@@ -173,6 +173,7 @@ async function serve(
     findClient: clients.findKnown,
     tellSubject: subjectIdentifiers.tellById,
     sign: keys.signJwt,
+    encrypt: (clientId, jwt) => provided.encryptToClient(clientId, jwt),
     sessionSeconds: longestSessionBoundSeconds(config.ttl),
     giveUpAfterSeconds: config.signOut.giveUpAfterSeconds,
     onError: (error) => logger.warn({ err: error }, 'applications could not be told of a sign-out'),

@@ -35,6 +35,7 @@ import { type CibaDependencies, createCiba } from './ciba.ts';
 import { createDeviceEntry, type DevicePages } from './device-entry.ts';
 import { createDpopNonces } from './dpop-nonces.ts';
 import { createDpopRules } from './dpop.ts';
+import { createEncryptToClient, type EncryptToClient } from './encrypt-to-client.ts';
 import { createEventRecorder } from './events.ts';
 import { toProviderKey } from './external-key.ts';
 import { createSigners } from './fast/signing.ts';
@@ -114,6 +115,7 @@ export interface Issuer {
   fastPaths: FastPaths | undefined;
   interactions: Interactions;
   desk: ApprovalDesk;
+  encryptToClient: EncryptToClient;
   stop: () => void;
 }
 
@@ -331,6 +333,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
       ...dependencies,
       approvals: dependencies.ciba.approvals,
     }),
+    encryptToClient: createEncryptToClient({ issuer, provider: () => current }),
     interactions: createInteractions({ provider: () => current, authorizationDetails, ...dependencies }),
     stop: () => stops.forEach((stop) => stop()),
   };

@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
 import { Provider } from 'oidc-provider';
 
 import type { Client } from '../clients/client.ts';
@@ -23,6 +25,9 @@ export function createMayReach({
     identifiers.has(identifier);
 }
 
+/** The library's client whose keys are read outside of any request of its own. */
+export const fetchingFor = new AsyncLocalStorage<object>();
+
 /**
  * The library's `fetch`, which reads the keys that clients publish: the inner hosts that an operator has listed are for
  * clients that an operator registered.
@@ -37,7 +42,7 @@ export function createFetch({
   clientOf: (providerClient: object) => Client | undefined;
 }): Outgoing['fetch'] {
   return (url, init) => {
-    const client = Provider.ctx?.oidc.client;
+    const client = Provider.ctx?.oidc.client ?? fetchingFor.getStore();
     const isStranger = client !== undefined && clientOf(client)?.origin !== undefined;
     return (isStranger ? outgoingToStrangers : outgoing).fetch(url, init);
   };

@@ -20,6 +20,8 @@ export interface LogoutNoticesOptions {
   findClient: FindClient;
   tellSubject: TellSubject;
   sign: SignJwt;
+  /** As the client's ID tokens are. @throws AppError where its key cannot be had now */
+  encrypt: (clientId: string, jwt: string) => Promise<string>;
   sessionSeconds: number;
   giveUpAfterSeconds: number;
   onError: (error: unknown) => void;
@@ -41,11 +43,13 @@ export function createLogoutNotices(options: LogoutNoticesOptions): Courier {
         now: clock.now(),
         sign: options.sign,
       });
+      const isEncrypted = client.idTokenEncryptedResponseAlg !== undefined;
+      const sent = isEncrypted ? await options.encrypt(notice.clientId, token) : token;
       const { request } = client.origin === undefined ? outgoing : options.outgoingToStrangers;
       const { status } = await request(address, {
         method: 'POST',
         headers: { 'content-type': 'application/x-www-form-urlencoded' },
-        body: new URLSearchParams({ logout_token: token }).toString(),
+        body: new URLSearchParams({ logout_token: sent }).toString(),
       });
       return { kind: 'answered', status };
     } catch (error) {

@@ -10,7 +10,7 @@
  *  - a logout token is made when it is sent, so it is fresh however long the application was away (logout-token.ts).
  *
  * Elsewhere: what a sign-out in the browser ends and records (oidc/sign-out.ts), which addresses may be asked
- * (platform/outgoing.ts), which key signs (keys/).
+ * (platform/outgoing.ts), which key signs (keys/), encrypting to a client (oidc/encrypt-to-client.ts).
  */
 
 /** One application that is to be told of one sign-out. */
@@ -34,6 +34,8 @@ export interface NoticedClient {
   backchannelLogoutUri?: string;
   backchannelLogoutSessionRequired: boolean;
   idTokenAlg: string;
+  /** Its logout tokens are encrypted like its ID tokens (OIDC Back-Channel Logout 1.0 §2.6). */
+  idTokenEncryptedResponseAlg?: string;
   /** Where no operator registered it. */
   origin?: string;
 }

@@ -258,13 +258,11 @@ export const auditEvents = {
   'key.activated': define(key),
   'key.rotated': define({ ...key, previous_kid: text.optional() }),
   'key.retired': define({ ...key, reason: reason.optional(), published_until: time.optional() }),
-  /** `ended`: the tokens that it had signed and that would still be good. */
-  'key.removed': define({
+  'key.removed': define(key),
+  /** Counted once a key that leaked is out: the tokens that it had signed and that would still be good. */
+  'key.tokens_ended': define({
     ...key,
-    ended: z
-      .array(z.strictObject({ kind: text, count, latest_expiry: time }))
-      .max(20)
-      .optional(),
+    ended: z.array(z.strictObject({ kind: text, count, latest_expiry: time })).max(20),
   }),
   'key.resealed': define({ count, key_id: text.optional() }),
 

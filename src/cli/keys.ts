@@ -113,9 +113,17 @@ async function retireKey(
         const key = await subjects.keys.retire(kid, by);
         return json ? printJson(presentKey(key)) : print(formatKeys([key]));
       }
-      const { key, ended } = await subjects.keys.withdraw(kid, by);
-      if (json) return printJson({ ...presentKey(key), ended: ended.map(presentEnded) });
-      return print(`${formatKeys([key])}\n\n${describeEnded(ended)}`);
+      const key = await subjects.keys.withdraw(kid, by);
+      // It is out whatever becomes of the counting, and who waits for that sees so.
+      if (!json) await print(`${formatKeys([key])}\n`);
+      const ended = await subjects.keys.recordEnded(key, by).catch((error: Error) => error);
+      if (json) {
+        return printJson({
+          ...presentKey(key),
+          ended: ended instanceof Error ? null : ended.map(presentEnded),
+        });
+      }
+      return print(describeEnded(ended));
     },
     { mayChange: true },
   );
@@ -125,7 +133,10 @@ function presentEnded({ kind, count: number, latestExpiry }: EndedTokens): objec
   return { kind, count: number, latest_expiry: latestExpiry };
 }
 
-function describeEnded(ended: readonly EndedTokens[]): string {
+function describeEnded(ended: readonly EndedTokens[] | Error): string {
+  if (ended instanceof Error) {
+    return `The key is out. Which tokens end with it could not be counted: ${ended.message}.`;
+  }
   if (ended.length === 0) return 'No token that is known of and still good was signed by it.';
   const kinds = ended.map(
     ({ kind, count: number, latestExpiry }) =>

@@ -4,7 +4,6 @@ import type { Clock } from '../platform/clock.ts';
 import type { Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
 import type { Sealer } from '../platform/seal.ts';
-import type { EndedTokens } from './ended-tokens.ts';
 import type { GeneratedKey } from './generate.ts';
 import { endingOf, planRotation, stateAt, type RotationTimes } from './keyset.ts';
 import type { SigningAlg, SigningKey } from './signing-key.ts';
@@ -61,11 +60,7 @@ export async function rotateKey(
  */
 export async function retireKey(
   { tx, clock, times }: Omit<RotationDependencies, 'sealer'>,
-  {
-    kid,
-    withdrawNow,
-    ended: tokens = [],
-  }: { kid: string; withdrawNow: boolean; ended?: readonly EndedTokens[] },
+  { kid, withdrawNow }: { kid: string; withdrawNow: boolean },
   by: Actor,
 ): Promise<SigningKey> {
   const now = clock.now();
@@ -104,7 +99,7 @@ export async function retireKey(
     { tx, clock },
     until
       ? { type: 'key.retired', payload: { kid, alg, published_until: until } }
-      : { type: 'key.removed', payload: { kid, alg, ended: tokens.map(toRecord) } },
+      : { type: 'key.removed', payload: { kid, alg } },
     by,
   );
   return presentKey(ended, now);
@@ -131,14 +126,6 @@ export function presentKey(key: StoredKey, now: Date): SigningKey {
     ...(key.retiresAt && { retiresAt: key.retiresAt }),
     ...(key.removesAt && { removesAt: key.removesAt }),
   };
-}
-
-function toRecord({ kind, count, latestExpiry }: EndedTokens): {
-  kind: string;
-  count: number;
-  latest_expiry: string;
-} {
-  return { kind, count, latest_expiry: latestExpiry.toISOString() };
 }
 
 async function getKey(tx: Queryable, kid: string): Promise<StoredKey> {

@@ -16,7 +16,7 @@ import { AppError } from '../platform/errors.ts';
 import type { Sealer } from '../platform/seal.ts';
 import { bumpVersion } from '../platform/version-watch.ts';
 import { addNextCookieKey, insertMissingCookieKeys, listCookieKeys, orderCookieKeys } from './cookie-keys.ts';
-import { type EndedTokens, tokensSignedBy } from './ended-tokens.ts';
+import { type EndedTokens, recordEndedTokens } from './ended-tokens.ts';
 import type { ExternalSigner } from './external.ts';
 import { type GeneratedKey, generateSigningKey } from './generate.ts';
 import { after, stateAt, type RotationTimes } from './keyset.ts';
@@ -70,10 +70,14 @@ export interface KeyService {
    * Withdraws a key that leaked, in one stroke: it leaves the JWKS of every process, and where it was the one that signs
    * the next key, or a new one, signs in its place.
    *
-   * @returns which tokens end with it
    * @throws AppError `key_not_found` (404), `key_already_retired` (409)
    */
-  withdraw: (kid: string, by: Actor) => Promise<{ key: SigningKey; ended: EndedTokens[] }>;
+  withdraw: (kid: string, by: Actor) => Promise<SigningKey>;
+  /**
+   * Which tokens ended with a key that was withdrawn. Apart from that, because it reads all that was issued lately: the
+   * larger the log the longer it takes, and a key that leaked waits for nothing.
+   */
+  recordEnded: (key: Pick<SigningKey, 'kid' | 'alg'>, by: Actor) => Promise<EndedTokens[]>;
   /** Makes the next key of each algorithm whose current one is old enough. @returns the new keys */
   rotateDue: () => Promise<SigningKey[]>;
   /** Makes a new cookie key, which signs once every process knows it. */
@@ -205,13 +209,10 @@ export function createKeyService({
           const generated = { alg, immediately: true, generated: spare };
           await rotateKey({ tx, clock, sealer, times }, generated, by);
         }
-        const ended = await tokensSignedBy(tx, { kid, now, longestTokenSeconds });
-        return {
-          key: await retireKey({ tx, clock, times }, { kid, withdrawNow: true, ended }, by),
-          ended,
-        };
+        return retireKey({ tx, clock, times }, { kid, withdrawNow: true }, by);
       });
     },
+    recordEnded: (key, by) => recordEndedTokens({ db, clock, longestTokenSeconds }, key, by),
 
     rotateDue: async () => {
       const due = dueForRotation(await listKeys(db), clock.now(), schedule);

@@ -84,11 +84,29 @@ describe('a key that is withdrawn', () => {
   it('leaves at once, and a new one signs in its place', async () => {
     const keys = await env.started();
     const old = keys.keyset().signing.find(({ alg }) => alg === 'ES256')?.kid ?? '';
-    const { key, ended } = await keys.withdraw(old, BY);
-    expect([key.state, ended]).toEqual(['removed', []]);
+    const key = await keys.withdraw(old, BY);
+    expect([key.state, await keys.recordEnded(key, BY)]).toEqual(['removed', []]);
     const signing = keys.keyset().signing.filter(({ alg }) => alg === 'ES256');
     expect(signing).toHaveLength(1);
     expect(kidsOf(keys.keyset().jwks.keys)).not.toContain(old);
+  });
+
+  it('is out before anybody counts what ends with it', async () => {
+    const keys = await env.started();
+    const old = keys.keyset().signing.find(({ alg }) => alg === 'ES256')?.kid ?? '';
+    await keys.withdraw(old, BY);
+    const types = async () =>
+      (
+        await env.database.db.query<{ type: string }>(
+          `select type from audit_events where payload ->> 'kid' = $1`,
+          [old],
+        )
+      ).rows
+        .map(({ type }) => type)
+        .toSorted();
+    expect(await types()).toEqual(['key.created', 'key.removed']);
+    await keys.recordEnded({ kid: old, alg: 'ES256' }, BY);
+    expect(await types()).toEqual(['key.created', 'key.removed', 'key.tokens_ended']);
   });
 
   it('gives way to the one that waits already', async () => {

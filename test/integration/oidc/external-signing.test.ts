@@ -137,7 +137,7 @@ it('withdraws a key that leaked and signs no more also while the service is away
     await expect(server.subjects.keys.withdraw('2.pem', OPERATOR)).rejects.toMatchObject({
       code: 'signing_unavailable',
     });
-    const { key } = await server.subjects.keys.withdraw('1.pem', OPERATOR);
+    const key = await server.subjects.keys.withdraw('1.pem', OPERATOR);
     expect(key).toMatchObject({ kid: '1.pem', state: 'removed' });
   } finally {
     await startService();

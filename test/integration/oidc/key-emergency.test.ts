@@ -44,9 +44,12 @@ it('an operator takes a key out of every process at once, and is told which toke
   expect(await publishedAt(second.issuer)).toContain(fresh);
 
   const { rows } = await server.database.db.query(
-    `select payload from audit_events where type = 'key.removed'`,
+    `select type, payload from audit_events where type in ('key.removed', 'key.tokens_ended') order by at, id`,
   );
-  expect(rows).toEqual([{ payload: { kid, alg: 'ES256', ended: [expected] } }]);
+  expect(rows).toEqual([
+    { type: 'key.removed', payload: { kid, alg: 'ES256' } },
+    { type: 'key.tokens_ended', payload: { kid, alg: 'ES256', ended: [expected] } },
+  ]);
 
   // A token of that key is no hint any more: nobody knows who really made it.
   const hint = await fetch(

@@ -1,5 +1,6 @@
 /** Signing somebody out against their will, or sending them astray with it (OIDC RP-Initiated Logout §6). */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type CryptoKey, decodeJwt, decodeProtectedHeader, generateKeyPair, SignJWT } from 'jose';
 
 import {
   authorizationRequest,
@@ -8,16 +9,18 @@ import {
   signedIn,
   type Application,
 } from '../support/application.ts';
+import { createShiftedClock } from '../support/clock.ts';
 import { startGatehouse, type TestServer } from '../support/gatehouse.ts';
-import { createPerson } from '../support/person.ts';
+import { createPerson, type Person } from '../support/person.ts';
 import { recordedOf } from '../support/recorded.ts';
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
 
 let server: TestServer;
 let application: Application;
+const clock = createShiftedClock();
 beforeAll(async () => {
-  server = await startGatehouse();
+  server = await startGatehouse({ clock });
   application = await registerApplication(server, { postLogoutRedirectUris: ['https://app.example/bye'] });
 });
 afterAll(() => server.stop());
@@ -91,6 +94,69 @@ describe('signing out', () => {
     expect(html).toContain(`href="${server.issuer}/oauth/logout"`);
   });
 
+  describe('with an ID token as hint', () => {
+    const open = (person: Person, parameters: Record<string, string>) =>
+      person.request(`${server.issuer}/oauth/logout?${new URLSearchParams(parameters).toString()}`);
+
+    it.each([
+      ['of another issuer', async (token: string) => resigned(token, await foreignKey())],
+      ['that nobody signed', async (token: string) => unsigned(token)],
+      ['whose person was exchanged', async (token: string) => altered(token, { sub: 'somebody-else' })],
+      ['that is no token', async () => 'nonsense'],
+    ])('%s is refused, and recorded', async (_what, forge) => {
+      const { person, tokens } = await signedIn(server, {}, 'openid');
+      const response = await open(person, { id_token_hint: await forge(tokens.id_token ?? '') });
+      expect([response.status, response.headers.get('location')]).toEqual([400, null]);
+      expect(await recordedOf(server, response)).toMatchObject([{ type: 'session.end_refused' }]);
+      expect((await person.open(authorizationRequest(server, application).url)).isAway).toBe(true);
+    });
+
+    it("of one client is not another's, and vouches for that client's addresses alone", async () => {
+      const { person, tokens, application: own } = await signedIn(server, {}, 'openid');
+      const hint = { id_token_hint: tokens.id_token ?? '' };
+      for (const parameters of [
+        { client_id: application.clientId },
+        { post_logout_redirect_uri: 'https://app.example/bye' },
+        { client_id: application.clientId, post_logout_redirect_uri: 'https://app.example/bye' },
+      ]) {
+        const response = await open(person, { ...hint, ...parameters });
+        expect([response.status, response.headers.get('location')]).toEqual([400, null]);
+      }
+      expect((await open(person, { ...hint, client_id: own.clientId })).status).toBe(200);
+    });
+
+    it('that has expired is taken, asks all the same, and leads back with the state', async () => {
+      const { person, tokens } = await signedIn(
+        server,
+        { postLogoutRedirectUris: ['https://app.example/bye'] },
+        'openid',
+      );
+      clock.advanceSeconds(3_600);
+      const query = new URLSearchParams({
+        id_token_hint: tokens.id_token ?? '',
+        logout_hint: 'ada@example.test',
+        post_logout_redirect_uri: 'https://app.example/bye',
+        state: 'a state',
+      });
+      const page = await person.open(`${server.issuer}/oauth/logout?${query.toString()}`);
+      expect([page.status, page.html.includes('<form')]).toEqual([200, true]);
+      const done = await person.submit(page, { logout: 'yes' }, '/logout/confirm');
+      expect(done.url.href).toBe('https://app.example/bye?state=a+state');
+    });
+
+    it('of somebody else asks whoever is here, and ends no other session', async () => {
+      const [{ tokens, person: other, application: theirs }, { person }] = [
+        await signedIn(server, {}, 'openid'),
+        await signedIn(server),
+      ];
+      const query = new URLSearchParams({ id_token_hint: tokens.id_token ?? '' });
+      const page = await person.open(`${server.issuer}/oauth/logout?${query.toString()}`);
+      expect([page.status, page.html.includes('<form')]).toEqual([200, true]);
+      await person.submit(page, { logout: 'yes' }, '/logout/confirm');
+      expect((await other.open(authorizationRequest(server, theirs).url)).isAway).toBe(true);
+    });
+  });
+
   it('leads nowhere without a client to vouch for the address', async () => {
     const response = await fetch(
       `${server.issuer}/oauth/logout?post_logout_redirect_uri=https%3A%2F%2Fapp.example%2Fbye`,
@@ -123,3 +189,22 @@ describe('signing out', () => {
     expect(await introspect(server, app, tokens.refresh_token ?? '')).toEqual({ active: false });
   });
 });
+
+const foreignKey = async (): Promise<CryptoKey> => (await generateKeyPair('RS256')).privateKey;
+
+/** The same claims under the same `kid`, by a key of somebody's own. */
+function resigned(token: string, key: CryptoKey): Promise<string> {
+  const { kid = '' } = decodeProtectedHeader(token);
+  return new SignJWT(decodeJwt(token)).setProtectedHeader({ alg: 'RS256', kid }).sign(key);
+}
+
+function unsigned(token: string): string {
+  const header = Buffer.from(JSON.stringify({ alg: 'none' })).toString('base64url');
+  return `${header}.${token.split('.')[1]}.`;
+}
+
+function altered(token: string, claims: object): string {
+  const [header, , signature] = token.split('.');
+  const payload = Buffer.from(JSON.stringify({ ...decodeJwt(token), ...claims })).toString('base64url');
+  return `${header}.${payload}.${signature}`;
+}

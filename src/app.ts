@@ -250,6 +250,9 @@ async function serve(
     (await rbac.rolesOf(accountId)).map(({ name }) => name);
   const account = createAccountDoor({
     desk: provided.desk,
+    signOut: subjects.signOut,
+    findLiveSession: provided.findLiveSession,
+    findClient: clients.findKnown,
     rolesOf,
     renderer,
     issuer,

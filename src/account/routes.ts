@@ -11,6 +11,7 @@ import type { Context, Middleware } from 'koa';
 import { seeOther } from '../http/page.ts';
 import { answerApproval, showApprovals } from './approvals.ts';
 import { isUnavailable } from '../oidc/errors.ts';
+import { endSessions, showSessions } from './sessions.ts';
 import { finishSignIn, startSignIn } from './sign-in.ts';
 import type { AccountDoor, Visit } from './visit.ts';
 
@@ -28,6 +29,8 @@ export function createAccountDoor(door: AccountDoor): AccountPages {
   router.get('/callback', (ctx) => finishSignIn(ctx, door));
   router.get('/approvals', visiting(door, showApprovals));
   router.post('/approvals/:id', visiting(door, answerApproval));
+  router.get('/sessions', visiting(door, showSessions));
+  router.post('/sessions', visiting(door, endSessions));
   return {
     routes: router.routes() as unknown as Middleware,
     summaryOf: (ctx) =>

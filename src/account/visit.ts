@@ -1,12 +1,36 @@
 import type { Context } from 'koa';
 
+import type { Client } from '../clients/client.ts';
 import type { Renderer } from '../http/render.ts';
 import type { AccountFrame } from '../http/views/account.ts';
 import type { ApprovalDesk, Visitor } from '../oidc/approval-desk.ts';
+import type { FindLiveSession } from '../oidc/live-sessions.ts';
 import type { Clock } from '../platform/clock.ts';
+
+interface Person {
+  id: string;
+  sub: string;
+}
+
+type By = { kind: 'account'; id: string };
+
+/** What the subject `sign-out` does, as far as people may do it to themselves. */
+export interface OwnSignOut {
+  list: (person: Person) => Promise<{ sessionUid: string; clientId: string }[]>;
+  everywhere: (person: Person, by: By) => Promise<object>;
+  session: (person: Person, sessionUid: string, by: By) => Promise<object>;
+  application: (
+    person: Person,
+    clientId: string,
+    by: By,
+  ) => Promise<{ applications: number; offlineGrants: number }>;
+}
 
 export interface AccountDoor {
   desk: ApprovalDesk;
+  signOut: OwnSignOut;
+  findLiveSession: FindLiveSession;
+  findClient: (clientId: string) => Promise<Client | undefined>;
   rolesOf: (accountId: string) => Promise<string[]>;
   renderer: Renderer;
   issuer: string;
@@ -26,7 +50,7 @@ export interface Visit {
 }
 
 /** What every page of the account shows around its own. */
-export function frameOf({ door, visitor }: Visit, current: 'approvals'): AccountFrame {
+export function frameOf({ door, visitor }: Visit, current: 'approvals' | 'sessions'): AccountFrame {
   const { issuerPath } = door;
   return {
     accountEmail: visitor.account.email,
@@ -35,6 +59,11 @@ export function frameOf({ door, visitor }: Visit, current: 'approvals'): Account
         href: `${issuerPath}/account/approvals`,
         label: 'Requests',
         isCurrent: current === 'approvals',
+      },
+      {
+        href: `${issuerPath}/account/sessions`,
+        label: 'Sign-ins',
+        isCurrent: current === 'sessions',
       },
       { href: `${issuerPath}/oauth/logout`, label: 'Sign out', isCurrent: false },
     ],

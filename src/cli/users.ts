@@ -90,9 +90,15 @@ Examples:
     );
 
   users
+    .command('sessions <user>')
+    .description('List where a person is signed in. Sessions that merely ran out may be among them.')
+    .option('--json', 'print for machines, one application of a session a line')
+    .action(listSessions);
+
+  users
     .command('sign-out <user>')
     .description('Sign a person out: of everything, of one session, or of one application.')
-    .option('--session <uid>', 'of this session only, as `audit list` names it')
+    .option('--session <uid>', 'of this session only, as `users sessions` names it')
     .option('--client <id>', 'of this application only, in every session')
     .option(
       '--offline',
@@ -252,6 +258,31 @@ async function changeUser(
     },
     { mayChange: true },
   );
+}
+
+async function listSessions(user: string, { json }: { json?: true }): Promise<void> {
+  await withOperator(async (operator) => {
+    const sessions = await operator.subjects.signOut.list(await getAccount(operator, user));
+    if (!json) {
+      return print(
+        sessions.length === 0
+          ? 'Signed in nowhere that is known of.'
+          : formatTable(
+              ['SESSION', 'CLIENT', 'LAST LET IN (UTC)', 'OFFLINE'],
+              sessions.map(({ sessionUid, clientId, at, isOffline }) => [
+                sessionUid,
+                clientId,
+                formatTime(at),
+                yesOrNo(isOffline),
+              ]),
+            ),
+      );
+    }
+    for (const { sessionUid, clientId, at, isOffline } of sessions) {
+      await printJson({ session: sessionUid, client_id: clientId, at, offline: isOffline });
+    }
+    return undefined;
+  });
 }
 
 async function signOutUser(

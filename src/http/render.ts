@@ -32,6 +32,8 @@ import type {
   TotpProps,
 } from './views/second-step.ts';
 import * as secondStep from './views/second-step.ts';
+import type { SessionsProps } from './views/sessions.ts';
+import { renderSessions } from './views/sessions.ts';
 import type { LogoutProps, SignedOutProps } from './views/sign-out.ts';
 import { renderLogout, renderSignedOut } from './views/sign-out.ts';
 
@@ -58,6 +60,7 @@ export interface Renderer {
   cookiesDisabled: (props: CookiesDisabledProps) => string;
   notFound: (props: NotFoundProps) => string;
   approvals: (props: ApprovalsProps) => string;
+  sessions: (props: SessionsProps) => string;
   home: (props: HomeProps) => string;
   demoHome: (props: DemoHomeProps) => string;
   demoSession: (props: DemoSessionProps) => string;
@@ -88,6 +91,7 @@ export function createRenderer(options: PageOptions): Renderer {
     cookiesDisabled: (props) => errors.renderCookiesDisabled(page, props),
     notFound: (props) => errors.renderNotFound(page, props),
     approvals: (props) => renderApprovals(page, props),
+    sessions: (props) => renderSessions(page, props),
     home: (props) => renderHome(page, options.branding.name, props),
     demoHome: (props) => renderDemoHome(page, props),
     demoSession: (props) => renderDemoSession(page, props),

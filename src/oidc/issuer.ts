@@ -43,6 +43,7 @@ import { createFastPaths, type FastPath, type FastPaths } from './fast/paths.ts'
 import { createFindAccount, type ProviderAccount } from './find-account.ts';
 import { createLoadExistingGrant } from './grants.ts';
 import { createInteractions, type Interactions } from './interactions.ts';
+import { createFindLiveSession, type FindLiveSession } from './live-sessions.ts';
 import { createIsDead } from './liveness.ts';
 import { type CertificateSource, createMutualTls } from './mutual-tls.ts';
 import { createPolicy } from './policy.ts';
@@ -115,6 +116,7 @@ export interface Issuer {
   fastPaths: FastPaths | undefined;
   interactions: Interactions;
   desk: ApprovalDesk;
+  findLiveSession: FindLiveSession;
   encryptToClient: EncryptToClient;
   stop: () => void;
 }
@@ -333,6 +335,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
       ...dependencies,
       approvals: dependencies.ciba.approvals,
     }),
+    findLiveSession: createFindLiveSession(() => current),
     encryptToClient: createEncryptToClient({ issuer, provider: () => current }),
     interactions: createInteractions({ provider: () => current, authorizationDetails, ...dependencies }),
     stop: () => stops.forEach((stop) => stop()),

@@ -20,6 +20,8 @@ export interface SignedOut {
 }
 
 export interface SignOutService {
+  /** Where the account signed in and nobody ended it; sessions that merely ran out are among it. */
+  list: (person: Person) => Promise<SignedIn[]>;
   /** Ends every session of the account. @param offline true ends its offline grants whatever the policy says */
   everywhere: (person: Person, by: Actor, options?: { offline?: boolean }) => Promise<SignedOut>;
   /** Ends one session. @throws AppError 404 `session_not_found` */
@@ -81,6 +83,12 @@ export function createSignOutService({
   });
 
   return {
+    list: async ({ id, sub }) => {
+      const signedIn = await findSignedIn(db, { accountId: id, since: ago(sessionSeconds) });
+      const endedBefore = await findEndOfAll(db, sub);
+      return signedIn.filter(({ at }) => !endedBefore || at > endedBefore);
+    },
+
     everywhere: (person, by, { offline = false } = {}) =>
       db.transaction(async (tx) => {
         const signedIn = await findSignedIn(tx, { accountId: person.id, since: ago(sessionSeconds) });
@@ -180,6 +188,16 @@ export function createSignOutService({
         return summary(signedIn, ended);
       }),
   };
+}
+
+/** When all the account's sessions were last ended at once, by whatever did it. */
+async function findEndOfAll(db: Queryable, sub: string): Promise<Date | undefined> {
+  const { rows } = await db.query<{ before: Date | null }>(
+    `select max(before) as before from revocations
+      where kind in ('account', 'account_sessions') and subject = $1`,
+    [sub],
+  );
+  return rows[0]?.before ?? undefined;
 }
 
 function toRecord({ clientId, sid }: SignedIn): { client_id: string; sid?: string } {

@@ -4,6 +4,8 @@ import type { Queryable } from '../platform/database.ts';
 export interface SignedIn {
   clientId: string;
   sessionUid: string;
+  /** When it last was let in there. */
+  at: Date;
   grantId?: string;
   /** The session's name there, for applications that are told it. */
   sid?: string;
@@ -18,6 +20,7 @@ export interface SignedIn {
 interface SignedInRow {
   client_id: string;
   session_uid: string;
+  at: Date;
   grant_id: string | null;
   sid: string | null;
   is_offline: boolean;
@@ -38,7 +41,7 @@ export async function findSignedIn(
 ): Promise<SignedIn[]> {
   const { rows } = await db.query<SignedInRow>(
     `select distinct on (client_id, session_uid, grant_id)
-            client_id, session_uid, grant_id, payload ->> 'sid' as sid,
+            client_id, session_uid, at, grant_id, payload ->> 'sid' as sid,
             bool_or(is_offline) over same_grant as is_offline,
             bool_or(not is_offline) over same_grant as is_bound,
             type = 'approval.approved' as is_apart
@@ -67,6 +70,7 @@ function toSignedIn(row: SignedInRow): SignedIn {
   return {
     clientId: row.client_id,
     sessionUid: row.session_uid,
+    at: row.at,
     isOffline: row.is_offline,
     isBound: row.is_bound,
     isApart: row.is_apart,

@@ -117,6 +117,7 @@ const account = {
   accountEmail: 'ada@example.test',
   navigation: [
     { href: '/auth/account/approvals', label: 'Requests', isCurrent: true },
+    { href: '/auth/account/sessions', label: 'Sign-ins', isCurrent: false },
     { href: '/auth/oauth/logout', label: 'Sign out', isCurrent: false },
   ],
   now: new Date('2026-11-12T14:03:22Z'),
@@ -128,6 +129,18 @@ const request = {
   askedAt: new Date('2026-11-12T14:01:22Z'),
   endsAt: new Date('2026-11-12T14:11:22Z'),
   items: items.slice(0, 2),
+};
+const signedIn = {
+  ...account,
+  navigation: account.navigation.map((link) => ({ ...link, isCurrent: link.href.endsWith('/sessions') })),
+  action: '/auth/account/sessions',
+  logoutUrl: '/auth/oauth/logout',
+};
+const thisBrowser = {
+  uid: 'a',
+  isThisBrowser: true,
+  signedInAt: new Date('2026-11-12T11:01:22Z'),
+  apps: [],
 };
 const longName = 'Grundstücksverkehrsgenehmigungszuständigkeitsübertragungsverordnung';
 const refused = { kind: 'refused' } as const;
@@ -320,6 +333,27 @@ export const pageStates: readonly PageState[] = [
     name: 'approvals-not-approved',
     html: (r) => r.approvals({ ...account, requests: [request], answered: 'role-missing' }),
   },
+  {
+    name: 'sessions',
+    html: (r) =>
+      r.sessions({
+        ...signedIn,
+        sessions: [
+          thisBrowser,
+          { ...thisBrowser, uid: 'b', isThisBrowser: false, apps: ['Ledger', longName] },
+        ],
+        apps: [
+          { id: 'ledger', name: 'Ledger' },
+          { id: 'long', name: longName },
+        ],
+      }),
+  },
+  { name: 'sessions-alone', html: (r) => r.sessions({ ...signedIn, sessions: [thisBrowser], apps: [] }) },
+  {
+    name: 'sessions-ended',
+    html: (r) => r.sessions({ ...signedIn, sessions: [thisBrowser], apps: [], ended: 'session' }),
+  },
+  { name: 'signed-out-everywhere', html: (r) => r.signedOut({ isEverywhere: true }) },
   { name: 'home-development', html: (r) => r.home({ development }) },
   {
     name: 'demo-home',

@@ -9,6 +9,8 @@ export interface LogoutProps extends FormTarget {
 }
 
 export interface SignedOutProps {
+  /** Of every session, not of this browser's alone. */
+  isEverywhere?: boolean | undefined;
   /** Pages of applications that are loaded unseen, and where the person then goes. */
   onward?: { url: string; clientName?: string | undefined; frames: readonly { url: string; clientName: string }[] };
   /** The way back; both or neither. */

@@ -1,0 +1,189 @@
+/** People sign out of an application, a browser, or everything, on the page of their account. */
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import {
+  authorizationRequest,
+  authorize,
+  codeOf,
+  introspect,
+  redeem,
+  refresh,
+  registerApplication,
+  registerPerson,
+  signedIn,
+  type Application,
+  type Tokens,
+} from '../../support/application.ts';
+import { runCli } from '../../support/cli.ts';
+import { eventually } from '../../support/eventually.ts';
+import { startGatehouse, type StoreKind, type TestServer } from '../../support/gatehouse.ts';
+import { createPerson, type Person, type Visited } from '../../support/person.ts';
+import { recordedOf } from '../../support/recorded.ts';
+
+type Who = Awaited<ReturnType<typeof registerPerson>>;
+
+describe.each<StoreKind>(['postgres', 'redis'])('where a person is signed in (%s)', (store) => {
+  let server: TestServer;
+  beforeAll(async () => {
+    server = await startGatehouse({ store });
+  });
+  afterAll(() => server.stop());
+
+  const page = (person: Person): Promise<Visited> => person.open(`${server.issuer}/account/sessions`);
+  const sectionsOf = ({ html }: Visited): string[] =>
+    [...html.matchAll(/<h2[^>]*>([^<]*)<\/h2>/g)].map(([, title]) => title ?? '');
+
+  /** Opens the page, which asks the account's own client, and comes back to the first page of the account. */
+  async function opened(person: Person): Promise<Visited> {
+    await page(person);
+    return page(person);
+  }
+
+  async function signInTo(application: Application, person: Person, who: Who): Promise<Tokens> {
+    const request = authorizationRequest(server, application, { scope: 'openid' });
+    const code = codeOf(await authorize(person, request, who));
+    return (await (await redeem(server, application, { code, verifier: request.verifier })).json()) as Tokens;
+  }
+
+  /** One person in two browsers, at two applications. */
+  async function twoBrowsers() {
+    const here = await signedIn(server, { name: 'Ledger' }, 'openid');
+    const { application: ledger, credentials: who } = here;
+    const atlas = await registerApplication(server, { name: 'Atlas' });
+    const elsewhere = createPerson(server.issuer);
+    return {
+      who,
+      ledger,
+      atlas,
+      here: { person: here.person, ledger: here.tokens },
+      elsewhere: {
+        person: elsewhere,
+        ledger: await signInTo(ledger, elsewhere, who),
+        atlas: await signInTo(atlas, elsewhere, who),
+      },
+    };
+  }
+
+  const ends = (
+    application: Application,
+    { access_token: token, refresh_token: refreshToken = '' }: Tokens,
+  ) =>
+    eventually(async () => {
+      expect(await introspect(server, application, token)).toEqual({ active: false });
+      expect((await refresh(server, application, refreshToken)).status).toBe(400);
+    });
+  const stands = async (application: Application, { access_token: token }: Tokens): Promise<void> =>
+    expect(await introspect(server, application, token)).toMatchObject({ active: true });
+
+  it('is shown by browser, with the apps, this one first', async () => {
+    const { here, elsewhere } = await twoBrowsers();
+    const shown = await opened(here.person);
+    expect(shown.status).toBe(200);
+    expect(sectionsOf(shown)).toEqual(['This browser', 'Another browser', 'Apps', 'Everywhere']);
+    expect(shown.html).toMatch(/Atlas, Ledger|Ledger, Atlas/);
+    expect(shown.html).not.toContain('gatehouse-account');
+    expect(sectionsOf(await opened(elsewhere.person))).toEqual(sectionsOf(shown));
+  });
+
+  it('another browser is signed out from here, and this one stays', async () => {
+    const { ledger, atlas, here, elsewhere, who } = await twoBrowsers();
+    const shown = await opened(here.person);
+    const session = /name="session" value="([^"]+)"/.exec(shown.html)?.[1] ?? '';
+    const after = await here.person.submit(shown, { session }, '/account/sessions');
+    expect(after.html).toContain('Signed out.');
+    expect(sectionsOf(after)).toEqual(['This browser', 'Apps', 'Everywhere']);
+    await ends(ledger, elsewhere.ledger);
+    await ends(atlas, elsewhere.atlas);
+    await stands(ledger, here.ledger);
+    const visited = await elsewhere.person.open(authorizationRequest(server, atlas).url);
+    expect(visited.html).toContain('name="password"');
+    const { rows } = await server.database.db.query(
+      `select actor_kind, actor_id from audit_events where type = 'session.ended' and account_id = $1`,
+      [who.account.id],
+    );
+    expect(rows).toEqual([{ actor_kind: 'account', actor_id: who.account.id }]);
+  });
+
+  it('an app is left in every browser, and the sessions stay', async () => {
+    const { ledger, atlas, here, elsewhere } = await twoBrowsers();
+    const shown = await opened(here.person);
+    const after = await here.person.submit(shown, { app: ledger.clientId }, '/account/sessions');
+    expect(after.html).not.toContain('Sign out of Ledger');
+    expect(after.html).toContain('Sign out of Atlas');
+    await ends(ledger, here.ledger);
+    await ends(ledger, elsewhere.ledger);
+    await stands(atlas, elsewhere.atlas);
+    const back = await here.person.open(authorizationRequest(server, ledger, { scope: 'openid' }).url);
+    expect(codeOf(back)).toEqual(expect.any(String));
+  });
+
+  it('everything ends at once, this browser too', async () => {
+    const { ledger, atlas, here, elsewhere, who } = await twoBrowsers();
+    const shown = await opened(here.person);
+    const after = await here.person.submit(shown, { everywhere: 'yes' }, '/account/sessions');
+    expect([after.status, after.html.includes('in every browser')]).toEqual([200, true]);
+    await ends(ledger, here.ledger);
+    await ends(ledger, elsewhere.ledger);
+    await ends(atlas, elsewhere.atlas);
+    for (const { person } of [here, elsewhere]) {
+      expect((await page(person)).html).toContain('name="password"');
+    }
+    const listed = await runCli(['users', 'sessions', who.email], { env: server.env });
+    expect(listed.stdout).toContain('Signed in nowhere');
+  }, 60_000);
+
+  it("nobody ends what is another person's, and the refusal is recorded", async () => {
+    const [mine, theirs] = [await twoBrowsers(), await twoBrowsers()];
+    const shown = await opened(theirs.here.person);
+    const session = /name="session" value="([^"]+)"/.exec(shown.html)?.[1] ?? '';
+    await opened(mine.here.person);
+    for (const [body, status] of [
+      [{ session }, 404],
+      [{ session: '' }, 404],
+      [{ app: (await registerApplication(server)).clientId }, 404],
+      [{ everywhere: 'no' }, 400],
+      [{ session, everywhere: 'yes' }, 400],
+      [{}, 400],
+    ] as [Record<string, string>, number][]) {
+      const response = await mine.here.person.request(`${server.issuer}/account/sessions`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/x-www-form-urlencoded',
+          origin: new URL(server.issuer).origin,
+        },
+        body: new URLSearchParams(body),
+      });
+      expect([body, response.status]).toEqual([body, status]);
+      expect(await recordedOf(server, response)).toMatchObject([{ type: 'request.refused' }]);
+    }
+    await stands(theirs.ledger, theirs.elsewhere.ledger);
+    await stands(mine.ledger, mine.elsewhere.ledger);
+  });
+
+  it('another site cannot press the buttons, and nobody is let in without signing in', async () => {
+    const { ledger, here } = await twoBrowsers();
+    await opened(here.person);
+    const forged = await here.person.request(`${server.issuer}/account/sessions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', origin: 'https://evil.example' },
+      body: 'everywhere=yes',
+    });
+    expect(forged.status).toBe(403);
+    await stands(ledger, here.ledger);
+    expect((await page(createPerson(server.issuer))).html).toContain('name="password"');
+  });
+
+  it('an operator lists the sessions, and ends one by its name', async () => {
+    const { ledger, here, elsewhere, who } = await twoBrowsers();
+    const listed = await runCli(['users', 'sessions', who.email, '--json'], { env: server.env });
+    const lines = listed.lines<{ session: string; client_id: string }>();
+    expect(new Set(lines.map(({ session }) => session)).size).toBe(2);
+    const session = lines.find(({ client_id: id }) => id !== ledger.clientId)?.session ?? '';
+    const { code } = await runCli(['users', 'sign-out', who.email, '--session', session], {
+      env: server.env,
+    });
+    expect(code).toBe(0);
+    await ends(ledger, elsewhere.ledger);
+    await stands(ledger, here.ledger);
+  }, 60_000);
+});

@@ -20,6 +20,8 @@ import {
   signedIn,
   type Tokens,
 } from '../../support/application.ts';
+import { runCli } from '../../support/cli.ts';
+import { eventually } from '../../support/eventually.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { startLogoutReceiver, type LogoutReceiver } from '../../support/logout-receiver.ts';
 import { createPerson } from '../../support/person.ts';
@@ -131,7 +133,7 @@ it('rotates to the next key of the service, and only where there is one', async 
   expect(protectedHeader.kid).toBe('2.pem');
 });
 
-it('withdraws a key that leaked and signs no more also while the service is away', async () => {
+it('withdraws a key that leaked also while the service is away', async () => {
   await stopService();
   try {
     await expect(server.subjects.keys.withdraw('2.pem', OPERATOR)).rejects.toMatchObject({
@@ -139,6 +141,16 @@ it('withdraws a key that leaked and signs no more also while the service is away
     });
     const key = await server.subjects.keys.withdraw('1.pem', OPERATOR);
     expect(key).toMatchObject({ kid: '1.pem', state: 'removed' });
+    // As the guide has it where the one that signs has leaked: a key of ours takes over.
+    const { code, stdout } = await runCli(['keys', 'retire', '2.pem', '--now', '--json'], {
+      env: { ...server.env, GATEHOUSE_KEYS_EXTERNAL_ALGORITHMS: '' },
+    });
+    expect([code, stdout]).toEqual([0, expect.stringContaining('"state":"removed"')]);
+    await eventually(async () => {
+      const { application, tokens } = await signedIn(server, { idTokenAlg: 'ES256' }, 'openid');
+      const { protectedHeader } = await verify(tokens.id_token ?? '', application.clientId);
+      expect(protectedHeader.kid).not.toContain('.pem');
+    });
   } finally {
     await startService();
   }

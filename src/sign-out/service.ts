@@ -58,10 +58,18 @@ export function createSignOutService({
   const isEnding = async ({ clientId }: SignedIn): Promise<boolean> =>
     (await findClient(clientId))?.endsOfflineGrants ?? endsOfflineGrants;
 
-  /** Offline grants outlive sessions, so they are looked for as far back as one may reach. */
-  const offlineGrants = async (tx: Queryable, { id }: Person): Promise<SignedIn[]> => {
-    const all = await findSignedIn(tx, { accountId: id, since: ago(longestGrantSeconds) });
-    return all.filter(({ isOffline, grantId }) => isOffline && grantId !== undefined);
+  /** Offline grants outlive sessions, so they are looked for as far back as one may reach, and in ended ones too. */
+  const offlineGrants = async (tx: Queryable, { id, sub }: Person): Promise<SignedIn[]> => {
+    const since = ago(longestGrantSeconds);
+    const all = await findSignedIn(tx, { accountId: id, since, isEndedToo: true });
+    const offline = all.filter(({ isOffline, grantId }) => isOffline && grantId !== undefined);
+    const [endedBefore, revoked] = [
+      await findEndOfAll(tx, sub, ['account']),
+      await findRevokedGrants(tx, offline),
+    ];
+    return offline.filter(
+      ({ grantId = '', at }) => !revoked.has(grantId) && (!endedBefore || at > endedBefore),
+    );
   };
 
   const revokeGrants = async (
@@ -85,13 +93,15 @@ export function createSignOutService({
   return {
     list: async ({ id, sub }) => {
       const signedIn = await findSignedIn(db, { accountId: id, since: ago(sessionSeconds) });
-      const endedBefore = await findEndOfAll(db, sub);
+      const endedBefore = await findEndOfAll(db, sub, ['account', 'account_sessions']);
       return signedIn.filter(({ at }) => !endedBefore || at > endedBefore);
     },
 
     everywhere: (person, by, { offline = false } = {}) =>
       db.transaction(async (tx) => {
         const signedIn = await findSignedIn(tx, { accountId: person.id, since: ago(sessionSeconds) });
+        // Looked for before they end.
+        const grants = await offlineGrants(tx, person);
         await insertRevocation(tx, {
           kind: offline ? 'account' : 'account_sessions',
           id: person.sub,
@@ -105,7 +115,6 @@ export function createSignOutService({
           signedIn.filter(({ isApart, isOffline }) => isApart && !isOffline),
           'signed out everywhere',
         );
-        const grants = await offlineGrants(tx, person);
         const ending = offline ? grants : await filterAsync(grants, isEnding);
         const ended = offline
           ? new Set(ending.map(({ grantId }) => grantId)).size
@@ -190,14 +199,26 @@ export function createSignOutService({
   };
 }
 
-/** When all the account's sessions were last ended at once, by whatever did it. */
-async function findEndOfAll(db: Queryable, sub: string): Promise<Date | undefined> {
+/** When everything of those kinds was last ended at once, by whatever did it. */
+async function findEndOfAll(
+  db: Queryable,
+  sub: string,
+  kinds: readonly ('account' | 'account_sessions')[],
+): Promise<Date | undefined> {
   const { rows } = await db.query<{ before: Date | null }>(
     `select max(before) as before from revocations
-      where kind in ('account', 'account_sessions') and subject = $1`,
-    [sub],
+      where kind = any ($2) and subject = $1`,
+    [sub, kinds],
   );
   return rows[0]?.before ?? undefined;
+}
+
+async function findRevokedGrants(db: Queryable, grants: readonly SignedIn[]): Promise<ReadonlySet<string>> {
+  const { rows } = await db.query<{ subject: string }>(
+    `select subject from revocations where kind = 'grant' and subject = any ($1)`,
+    [grants.map(({ grantId }) => grantId)],
+  );
+  return new Set(rows.map(({ subject }) => subject));
 }
 
 function toRecord({ clientId, sid }: SignedIn): { client_id: string; sid?: string } {

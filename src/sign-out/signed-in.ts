@@ -33,11 +33,17 @@ interface SignedInRow {
  * whose session, or whose application in it, has not been signed out. Sessions that merely ran out are among them: being told of one's end
  * twice does no harm.
  *
+ * @param isEndedToo also what was signed out since: offline grants may have outlived it
  * @param beforeSeq a place in the chain: what came later is not seen
  */
 export async function findSignedIn(
   db: Queryable,
-  { accountId, since, beforeSeq }: { accountId: string; since: Date; beforeSeq?: string },
+  {
+    accountId,
+    since,
+    isEndedToo = false,
+    beforeSeq,
+  }: { accountId: string; since: Date; isEndedToo?: boolean; beforeSeq?: string },
 ): Promise<SignedIn[]> {
   const { rows } = await db.query<SignedInRow>(
     `select distinct on (client_id, session_uid, grant_id)
@@ -52,16 +58,16 @@ export async function findSignedIn(
       where account_id = $1 and at > $2 and type in ('authorization.succeeded', 'device.approved', 'approval.approved') and outcome = 'success'
         and session_uid is not null and client_id is not null
         and ($3::bigint is null or seq < $3::bigint)
-        and not exists (
+        and ($4 or not exists (
           select 1 from audit_events e
            where e.account_id = a.account_id and e.at >= a.at and e.session_uid = a.session_uid
              and (e.seq > a.seq or e.seq is null) and ($3::bigint is null or e.seq < $3::bigint)
              and (e.type = 'session.ended'
                or (e.type = 'session.application_ended' and e.client_id = a.client_id))
-        )
+        ))
       window same_grant as (partition by client_id, session_uid, grant_id)
       order by client_id, session_uid, grant_id, a.at desc, a.seq desc nulls first`,
-    [accountId, since, beforeSeq ?? null],
+    [accountId, since, beforeSeq ?? null, isEndedToo],
   );
   return rows.map(toSignedIn);
 }

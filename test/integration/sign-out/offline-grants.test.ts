@@ -104,7 +104,11 @@ describe.each([
       );
     });
 
-    it.each(['an operator, of everything', 'an operator, of the session'] as const)(
+    it.each([
+      'the page of the provider',
+      'an operator, of everything',
+      'an operator, of the session',
+    ] as const)(
       'offline access ends by the policy also where the last sign-in was without it; signed out by %s',
       async (way) => {
         const signed = await signedIn(server, {}, 'openid offline_access');
@@ -115,6 +119,48 @@ describe.each([
         expect(refreshed.status).toBe(isConfigured ? 400 : 200);
       },
     );
+
+    it.each([{ isSessionOver: false }, { isSessionOver: true }])(
+      'offline access ends whatever the policy says where that is asked for, and is counted; session over: $isSessionOver',
+      async ({ isSessionOver }) => {
+        const signed = await signedIn(server, { endsOfflineGrants: false }, 'openid offline_access');
+        const { account } = signed.credentials;
+        if (isSessionOver) await WAYS['the page of the provider'](server, signed);
+        const { signOut, revocations } = server.subjects;
+        for (const offlineGrants of [1, 0]) {
+          const done = await signOut.everywhere(account, OPERATOR, { offline: true });
+          expect(done).toMatchObject({ offlineGrants });
+        }
+        await revocations.refresh();
+        const refreshed = await refresh(server, signed.application, signed.tokens.refresh_token ?? '');
+        expect(refreshed.status).toBe(400);
+      },
+    );
+
+    it('offline access that outlived its session is found by a later sign-out, and counted once', async () => {
+      const signed = await signedIn(server, { endsOfflineGrants: false }, 'openid offline_access');
+      const { account } = signed.credentials;
+      const refreshToken = signed.tokens.refresh_token ?? '';
+      await WAYS['the page of the provider'](server, signed);
+      expect((await refresh(server, signed.application, refreshToken)).status).toBe(200);
+      await server.subjects.clients.update(
+        signed.application.clientId,
+        { endsOfflineGrants: true },
+        OPERATOR,
+      );
+      const { signOut, revocations } = server.subjects;
+      const { clientId } = signed.application;
+      expect(await signOut.application(account, clientId, OPERATOR)).toEqual({
+        sessions: 0,
+        applications: 0,
+        offlineGrants: 1,
+      });
+      await revocations.refresh();
+      expect((await refresh(server, signed.application, refreshToken)).status).toBe(400);
+      for (const options of [{}, { offline: true }]) {
+        expect(await signOut.everywhere(account, OPERATOR, options)).toMatchObject({ offlineGrants: 0 });
+      }
+    });
 
     it('what is bound to the session ends with the application, also beside offline access', async () => {
       const signed = await signedIn(server, {}, 'openid');

@@ -61,6 +61,31 @@ describe('the schedule', () => {
     expect((await created()).slice(before).toSorted()).toEqual(['ES256', 'EdDSA', 'RS256']);
   });
 
+  it('a process that dies in the middle leaves nothing behind, and the next one makes the keys', async () => {
+    const { db } = env.database;
+    const other = await env.started(SCHEDULED);
+    const dying = await env.started({
+      ...SCHEDULED,
+      db: {
+        ...db,
+        transaction: (work) =>
+          db.transaction(async (tx) => {
+            await work(tx);
+            // What the server sees of a kill: the connection is gone before the commit.
+            await tx.query('select pg_terminate_backend(pg_backend_pid())');
+            throw new Error('still alive');
+          }),
+      },
+    });
+    const [before, keysBefore] = [(await created()).length, await other.list()];
+    env.clock.advanceSeconds(ROTATE_AFTER - PUBLISH);
+    await expect(dying.rotateDue()).rejects.toThrow(/terminat/);
+    expect((await created()).length).toBe(before);
+    expect(await other.list()).toEqual(keysBefore);
+    expect(await other.rotateDue()).toHaveLength(3);
+    expect((await created()).length).toBe(before + 3);
+  });
+
   it('is off where no age is set', async () => {
     const keys = await env.started();
     env.clock.advanceSeconds(10 * 365 * 86_400);

@@ -11,6 +11,7 @@ import {
   redeem,
   refresh,
   registerApplication,
+  registerPerson,
   signedIn,
   type Application,
   type Tokens,
@@ -141,6 +142,38 @@ describe('a sign-out in the browser', () => {
     expect(new Set(receiver.tokens.slice(1).map((token) => decodeJwt(token).aud))).toEqual(
       new Set([first.application.clientId, other.clientId]),
     );
+  });
+
+  it('by somebody else who signs in over it ends the first session, and goes on for the other', async () => {
+    const { application, credentials, person, tokens } = await signedIn(
+      server,
+      told({
+        redirectUris: [`${receiver.origin}/callback`],
+        frontchannelLogoutUri: `${receiver.origin}/frame`,
+      }),
+      'openid',
+    );
+    const other = await registerPerson(server);
+    const request = authorizationRequest(server, application, { prompt: 'login', scope: 'openid' });
+    const between = await person.submit(
+      await person.open(request.url),
+      { identifier: other.email, password: other.password },
+      '/login',
+    );
+    const frames = await person.submit(between, {}, '/logout/confirm');
+    expect(frames.html).toContain(`src="${receiver.origin}/frame?`);
+    const onward = /href="([^"]+)" data-continue/.exec(frames.html)?.[1]?.replaceAll('&amp;', '&') ?? '';
+    const code = codeOf(await person.open(onward));
+    const answer = await redeem(server, application, { code, verifier: request.verifier });
+    const fresh = (await answer.json()) as Tokens;
+    expect(decodeJwt(fresh.id_token ?? '').sub).toBe(other.account.sub);
+
+    await receiver.until(1);
+    const { sid } = decodeJwt(tokens.id_token ?? '');
+    expect(decodeJwt(receiver.tokens[0] ?? '')).toMatchObject({ sub: credentials.account.sub, sid });
+    expect(decodeJwt(fresh.id_token ?? '')['sid']).not.toBe(sid);
+    expect(await introspect(server, application, tokens.access_token)).toEqual({ active: false });
+    expect((await introspect(server, application, fresh.access_token)).active).toBe(true);
   });
 
   it('tells nobody who did not ask for it, and nobody when the person stays', async () => {

@@ -8,6 +8,9 @@ import { requestIdOf } from '../http/request-id.ts';
 import { randomToken } from '../platform/ids.ts';
 import type { AccountDoor } from './visit.ts';
 
+/** Where people may come back to; the first where they asked for none of these. */
+const PAGES = ['approvals', 'sessions'] as const;
+
 /**
  * Sends the browser to sign in, or to sign in with more, or anew. What comes back is a code that nobody redeems: the
  * session that was made on the way is what this door goes by.
@@ -17,7 +20,7 @@ export function startSignIn(
   door: AccountDoor,
   wanted: { acr?: string; isAnew?: boolean } = {},
 ): void {
-  const state = randomToken(16);
+  const state = `${pageAt(ctx.path)}.${randomToken(16)}`;
   ctx.cookies.set(cookieName(door), state, {
     ...cookiePlace(door),
     maxAge: door.interactionTtlSeconds * 1000,
@@ -54,7 +57,7 @@ export function finishSignIn(ctx: Context, door: AccountDoor): void {
       lead: 'So your account stays closed.',
     });
   }
-  return seeOther(ctx, `${door.issuerPath}/account/approvals`);
+  return seeOther(ctx, `${door.issuerPath}/account/${pageAt(expected.split('.')[0] ?? '')}`);
 }
 
 function refuse(
@@ -71,6 +74,11 @@ function refuse(
     requestId: requestIdOf(ctx),
   });
   sendPage(ctx, html, status);
+}
+
+/** @param path of a page of the account, or its last part */
+function pageAt(path: string): (typeof PAGES)[number] {
+  return PAGES.find((page) => path.split('/').at(-1) === page) ?? PAGES[0];
 }
 
 /** `__Host-` (RFC 6265bis §4.1.3.2) cannot be: the cookie is for these pages alone. */

@@ -33,12 +33,6 @@ describe.each<StoreKind>(['postgres', 'redis'])('where a person is signed in (%s
   const sectionsOf = ({ html }: Visited): string[] =>
     [...html.matchAll(/<h2[^>]*>([^<]*)<\/h2>/g)].map(([, title]) => title ?? '');
 
-  /** Opens the page, which asks the account's own client, and comes back to the first page of the account. */
-  async function opened(person: Person): Promise<Visited> {
-    await page(person);
-    return page(person);
-  }
-
   async function signInTo(application: Application, person: Person, who: Who): Promise<Tokens> {
     const request = authorizationRequest(server, application, { scope: 'openid' });
     const code = codeOf(await authorize(person, request, who));
@@ -77,17 +71,17 @@ describe.each<StoreKind>(['postgres', 'redis'])('where a person is signed in (%s
 
   it('is shown by browser, with the apps, this one first', async () => {
     const { here, elsewhere } = await twoBrowsers();
-    const shown = await opened(here.person);
+    const shown = await page(here.person);
     expect(shown.status).toBe(200);
     expect(sectionsOf(shown)).toEqual(['This browser', 'Another browser', 'Apps', 'Everywhere']);
     expect(shown.html).toMatch(/Atlas, Ledger|Ledger, Atlas/);
     expect(shown.html).not.toContain('gatehouse-account');
-    expect(sectionsOf(await opened(elsewhere.person))).toEqual(sectionsOf(shown));
+    expect(sectionsOf(await page(elsewhere.person))).toEqual(sectionsOf(shown));
   });
 
   it('another browser is signed out from here, and this one stays', async () => {
     const { ledger, atlas, here, elsewhere, who } = await twoBrowsers();
-    const shown = await opened(here.person);
+    const shown = await page(here.person);
     const session = /name="session" value="([^"]+)"/.exec(shown.html)?.[1] ?? '';
     const after = await here.person.submit(shown, { session }, '/account/sessions');
     expect(after.html).toContain('Signed out.');
@@ -106,7 +100,7 @@ describe.each<StoreKind>(['postgres', 'redis'])('where a person is signed in (%s
 
   it('an app is left in every browser, and the sessions stay', async () => {
     const { ledger, atlas, here, elsewhere } = await twoBrowsers();
-    const shown = await opened(here.person);
+    const shown = await page(here.person);
     const after = await here.person.submit(shown, { app: ledger.clientId }, '/account/sessions');
     expect(after.html).not.toContain('Sign out of Ledger');
     expect(after.html).toContain('Sign out of Atlas');
@@ -119,7 +113,7 @@ describe.each<StoreKind>(['postgres', 'redis'])('where a person is signed in (%s
 
   it('everything ends at once, this browser too', async () => {
     const { ledger, atlas, here, elsewhere, who } = await twoBrowsers();
-    const shown = await opened(here.person);
+    const shown = await page(here.person);
     const after = await here.person.submit(shown, { everywhere: 'yes' }, '/account/sessions');
     expect([after.status, after.html.includes('in every browser')]).toEqual([200, true]);
     await ends(ledger, here.ledger);
@@ -134,9 +128,9 @@ describe.each<StoreKind>(['postgres', 'redis'])('where a person is signed in (%s
 
   it("nobody ends what is another person's, and the refusal is recorded", async () => {
     const [mine, theirs] = [await twoBrowsers(), await twoBrowsers()];
-    const shown = await opened(theirs.here.person);
+    const shown = await page(theirs.here.person);
     const session = /name="session" value="([^"]+)"/.exec(shown.html)?.[1] ?? '';
-    await opened(mine.here.person);
+    await page(mine.here.person);
     for (const [body, status] of [
       [{ session }, 404],
       [{ session: '' }, 404],
@@ -162,7 +156,7 @@ describe.each<StoreKind>(['postgres', 'redis'])('where a person is signed in (%s
 
   it('another site cannot press the buttons, and nobody is let in without signing in', async () => {
     const { ledger, here } = await twoBrowsers();
-    await opened(here.person);
+    await page(here.person);
     const forged = await here.person.request(`${server.issuer}/account/sessions`, {
       method: 'POST',
       headers: { 'content-type': 'application/x-www-form-urlencoded', origin: 'https://evil.example' },
@@ -170,7 +164,13 @@ describe.each<StoreKind>(['postgres', 'redis'])('where a person is signed in (%s
     });
     expect(forged.status).toBe(403);
     await stands(ledger, here.ledger);
-    expect((await page(createPerson(server.issuer))).html).toContain('name="password"');
+    const stranger = createPerson(server.issuer);
+    const asked = await page(stranger);
+    expect(asked.html).toContain('name="password"');
+    // And back to the page that was asked for.
+    const { email, password } = await registerPerson(server);
+    const after = await stranger.submit(asked, { identifier: email, password }, '/login');
+    expect(sectionsOf(after)).toEqual(['This browser', 'Everywhere']);
   });
 
   it('an operator lists the sessions, and ends one by its name', async () => {

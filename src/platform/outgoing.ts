@@ -102,7 +102,7 @@ export function createOutgoing(options: OutgoingOptions): Outgoing {
     const signal = AbortSignal.timeout(timeoutMs);
     try {
       const addresses = await withSignal(judge(url), signal);
-      return await exchange(url, { addresses, signal, maxAnswerBytes, ...sent });
+      return await withSignal(exchange(url, { addresses, signal, maxAnswerBytes, ...sent }), signal);
     } catch (error) {
       if (signal.aborted) throw new AppError('timed_out', 502, `no answer within ${timeoutMs} ms`);
       throw error instanceof AppError ? error : unreachable(error);
@@ -148,6 +148,11 @@ function exchange(
       },
     });
     sent.once('error', reject);
+    // Without a listener a 101 ends the connection and tells nobody, not even when the time is up.
+    sent.once('upgrade', (answer, socket) => {
+      socket.destroy();
+      reject(new Error(`it answers ${answer.statusCode}, which nobody asked for`));
+    });
     sent.once('response', (answer) => {
       read(answer, maxAnswerBytes).then(resolve, (error: Error) => {
         sent.destroy();
@@ -159,6 +164,9 @@ function exchange(
 }
 
 async function read(answer: IncomingMessage, maxBytes: number): Promise<OutgoingAnswer> {
+  const { statusCode: status = 0 } = answer;
+  if (status < 200 || status > 599)
+    throw new Error(`it answers ${status}, which is no status (RFC 9110 §15)`);
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   for await (const chunk of answer as AsyncIterable<Buffer>) {
@@ -172,7 +180,7 @@ async function read(answer: IncomingMessage, maxBytes: number): Promise<Outgoing
     value === undefined ? [] : [[name, [value].flat().join(', ')] as const],
   );
   return {
-    status: answer.statusCode ?? 0,
+    status,
     headers: Object.fromEntries(headers),
     body: Buffer.concat(chunks),
   };

@@ -15,6 +15,12 @@ beforeAll(async () => {
     if (request.url === '/redirect') return response.writeHead(302, { location: '/elsewhere' }).end();
     if (request.url === '/large') return response.end('x'.repeat(300_000));
     if (request.url === '/silent') return undefined;
+    if (request.url === '/other-protocol') {
+      return response.socket?.write(
+        'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n',
+      );
+    }
+    if (request.url === '/no-status') return response.writeHead(999).end();
     if (request.url === '/drip') {
       const timer = setInterval(() => response.write('x'), 50);
       return response.on('close', () => clearInterval(timer));
@@ -165,6 +171,16 @@ describe('an address on the allow-list', () => {
       code,
     });
     expect(performance.now() - begun).toBeLessThan(TIMEOUT_MS * 5);
+  });
+
+  it.each(['/other-protocol', '/no-status'])('gives no answer that is none: %s', async (path) => {
+    const begun = performance.now();
+    for (const way of ['request', 'fetch'] as const) {
+      await expect(outgoing(['127.0.0.1'])[way](`http://127.0.0.1:${port}${path}`)).rejects.toMatchObject({
+        code: 'unreachable',
+      });
+    }
+    expect(performance.now() - begun).toBeLessThan(TIMEOUT_MS);
   });
 
   it('may be away', async () => {

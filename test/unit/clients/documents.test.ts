@@ -175,6 +175,19 @@ it('asks no host more often than sixty times a minute, whatever ids are presente
   expect(asked).toHaveLength(61);
 });
 
+it('goes on with a client that it knows when somebody else has used up what its host may be asked', async () => {
+  const { find, asked, state } = documents();
+  const first = await find(CLIENT_ID);
+  nowMs += 301_000;
+  state.answer = async () => answerOf({}, {}, 404);
+  for (let index = 0; index < 60; index += 1) await find(`https://app.example/${index}`);
+  expect(await find(CLIENT_ID)).toBe(first);
+  expect(asked).toHaveLength(61);
+  // As soon as it may be asked again, it is.
+  nowMs += 60_001;
+  expect(await find(CLIENT_ID)).toBeUndefined();
+});
+
 it('asks nobody where no host is listed', async () => {
   const { find, asked } = documents([]);
   expect(await find(CLIENT_ID)).toBeUndefined();

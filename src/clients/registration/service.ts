@@ -297,7 +297,7 @@ function changesTo(asked: ClientDefinition): DefinitionChanges {
 
 /** RFC 7592 §2.2: it names itself, and its secret, if it gives one, is the one that it has. */
 function checkIdentity(metadata: unknown, client: Client, now: Date): void {
-  const given = (metadata ?? {}) as Record<string, unknown>;
+  const given = typeof metadata === 'object' ? ((metadata ?? {}) as Record<string, unknown>) : {};
   const stranger = TOLD_BY_US.find((name) => name in given);
   if (stranger !== undefined) throw invalidRequest(`${stranger} is not the client’s to say; leave it out`);
   if (given['client_id'] !== client.clientId) throw invalidRequest('client_id must be the client’s own');

@@ -427,7 +427,11 @@ describe('looking after the registration', () => {
     expect(body).not.toHaveProperty('jwks_uri');
   });
 
-  it.each<[string, (client: { clientId: string; secret: string | undefined }) => object, string]>([
+  it.each<[string, (client: { clientId: string; secret: string | undefined }) => unknown, string]>([
+    ['a number', () => 7, 'invalid_request'],
+    ['a text', () => '"text"', 'invalid_request'],
+    ['nothing', () => 'null', 'invalid_request'],
+    ['a list', () => [], 'invalid_request'],
     ['no client_id', () => METADATA, 'invalid_request'],
     ['another one', () => ({ ...METADATA, client_id: 'another' }), 'invalid_request'],
     [

@@ -13,6 +13,9 @@ export const FAPI_SIGNING_ALGS: ReadonlySet<string> = new Set(['PS256', 'ES256',
 /** Of those, the one that there is always a key for. */
 const OUR_ALG = 'ES256';
 
+/** What answers are signed with where the client names no algorithm (JARM §3, RFC 9701 §6), once it asks for them. */
+const UNLESS_SAID = { authorizationSignedResponseAlg: 'RS256', introspectionSignedResponseAlg: 'RS256' };
+
 /** Those that the profile says anything about. */
 const GRANTS: ReadonlySet<string> = new Set(['authorization_code', 'refresh_token', 'client_credentials']);
 
@@ -38,7 +41,7 @@ export function underProfile(definition: ClientDefinition, given: object): Clien
     ...set({ requirePkce: true, requirePushedAuthorizationRequests: true }),
     ...(isBound ? {} : set(binding)),
     ...(FAPI_SIGNING_ALGS.has(definition.idTokenAlg) ? {} : set({ idTokenAlg: OUR_ALG })),
-    // Without an algorithm these answers, where a client asks for them, are signed by RS256.
+    // See UNLESS_SAID.
     ...set({ introspectionSignedResponseAlg: definition.introspectionSignedResponseAlg ?? OUR_ALG }),
     ...(definition.kind === 'machine'
       ? {}
@@ -95,10 +98,6 @@ function conflicts(definition: ClientDefinition): string[] {
       'authorization requests must be signed (require_signed_request_object)',
     ],
     [
-      isMessageSigning && definition.authorizationSignedResponseAlg === undefined,
-      'authorization responses must be signed (authorization_signed_response_alg)',
-    ],
-    [
       isMessageSigning && definition.jwks === undefined && definition.jwksUri === undefined,
       'signed requests need its keys, as one of jwks and jwks_uri',
     ],
@@ -107,9 +106,11 @@ function conflicts(definition: ClientDefinition): string[] {
   return rules.filter(([isBroken]) => isBroken).map(([, point]) => point);
 }
 
-/** Whatever says by which algorithm something of this client is signed. */
+/** By which algorithm each thing of this client is signed; those of `UNLESS_SAID` are, also where nothing says so. */
 function signingAlgs(definition: ClientDefinition): [property: string, alg: string][] {
-  return Object.entries(definition as unknown as Properties)
+  const { introspectionSignedResponseAlg, ...ofPeople } = UNLESS_SAID;
+  const unsaid = { introspectionSignedResponseAlg, ...(definition.kind === 'machine' ? {} : ofPeople) };
+  return Object.entries({ ...unsaid, ...definition } as Properties)
     .filter(([property]) => /(?:idTokenAlg|SigningAlg|SignedResponseAlg)$/.test(property))
     .filter((entry): entry is [string, string] => typeof entry[1] === 'string')
     .map(([property, alg]) => [

@@ -113,6 +113,17 @@ describe('the profile fapi2', () => {
     ['pushed requests', { requirePushedAuthorizationRequests: false }, /pushed/],
     ['the redirect', { redirectUris: ['http://localhost/cb'] }, /https/],
     ['the algorithm', { idTokenAlg: 'RS256' }, /RS256/],
+    // Without one it would be RS256, as soon as the client asks for such an answer.
+    [
+      'the algorithm of responses',
+      { authorizationSignedResponseAlg: null },
+      /authorization_signed_response_alg must be .* not RS256/,
+    ],
+    [
+      'the algorithm of introspection',
+      { introspectionSignedResponseAlg: null },
+      /introspection_signed_response_alg must be .* not RS256/,
+    ],
   ])('is not broken by a change of %s', (_name, changes, message) => {
     const before = defineClient(FAPI);
     expect(() => changeDefinition(before, changes)).toThrow(message);

@@ -116,6 +116,13 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       backchannel_logout_session_supported: true,
       frontchannel_logout_supported: true,
       frontchannel_logout_session_supported: true,
+      // Where nothing is said, revocation takes client_secret_basic alone (RFC 8414 §2).
+      ...Object.fromEntries(
+        ['introspection', 'revocation'].flatMap((endpoint) => [
+          [`${endpoint}_endpoint_auth_methods_supported`, [...AUTH_METHODS]],
+          [`${endpoint}_endpoint_auth_signing_alg_values_supported`, [...CLIENT_ASSERTION_ALGS]],
+        ]),
+      ),
       // Our pages speak English; `ui_locales` may ask for anything.
       ui_locales_supported: ['en'],
     },

@@ -91,6 +91,16 @@ describe('discovery and the JWKS', () => {
     expect(await forged.text()).toBe(plain);
   });
 
+  it('say how clients prove themselves at introspection and revocation, as at the token endpoint', async () => {
+    const metadata = (await (await ask(PATHS[1])).json()) as Record<string, unknown>;
+    for (const said of ['auth_methods', 'auth_signing_alg_values'] as const) {
+      const atToken = metadata[`token_endpoint_${said}_supported`];
+      expect(atToken).toEqual(expect.arrayContaining([expect.any(String)]));
+      expect(metadata[`introspection_endpoint_${said}_supported`]).toEqual(atToken);
+      expect(metadata[`revocation_endpoint_${said}_supported`]).toEqual(atToken);
+    }
+  });
+
   it('change with the keys, at once', async () => {
     const before = await ask('/oauth/jwks');
     const known = kidsIn(await before.json());

@@ -390,6 +390,52 @@ describe('tokens that are bound to a certificate', () => {
   });
 });
 
+it('a client under FAPI 2.0 needs its certificate at every step, and no other proof', async () => {
+  const application = await registerApplication(server, {
+    authMethod: 'tls_client_auth',
+    profile: 'fapi2',
+    ...IN_ORDER,
+  });
+  const { clientId, redirectUri } = application;
+  const own = proxied(issued());
+  const post = async (
+    endpoint: string,
+    parameters: Headers,
+    headers: Headers,
+  ): Promise<[number, Headers]> => {
+    const response = await fetch(`${server.issuer}/oauth/${endpoint}`, {
+      method: 'POST',
+      headers,
+      body: new URLSearchParams({ client_id: clientId, ...parameters }),
+    });
+    return [response.status, (await response.json()) as Headers];
+  };
+  const request = authorizationRequest(server, application);
+  const parameters = Object.fromEntries(new URL(request.url).searchParams);
+  expect(await post('par', parameters, {})).toMatchObject([401, { error: 'invalid_client' }]);
+  const [, { request_uri: pushed = '' }] = await post('par', parameters, own);
+  const url = `${server.issuer}/oauth/authorize?${new URLSearchParams({ client_id: clientId, request_uri: pushed }).toString()}`;
+  const person = createPerson(server.issuer);
+  const code = codeOf(await authorize(person, { ...request, url }, await registerPerson(server)));
+  const grant = {
+    grant_type: 'authorization_code',
+    code,
+    redirect_uri: redirectUri,
+    code_verifier: request.verifier,
+  };
+  expect(await post('token', grant, {})).toMatchObject([401, { error: 'invalid_client' }]);
+  const [status, tokens] = await post('token', grant, own);
+  expect([status, tokens['token_type']]).toEqual([200, 'Bearer']);
+  const userinfo = (headers: Headers): Promise<Response> =>
+    fetch(`${server.issuer}/oauth/userinfo`, {
+      headers: { authorization: `Bearer ${tokens['access_token']}`, ...headers },
+    });
+  const another = proxied(issued({ subject: [['CN', 'other']] }));
+  expect((await userinfo({})).status).toBe(401);
+  expect((await userinfo(another)).status).toBe(401);
+  expect((await userinfo(own)).status).toBe(200);
+});
+
 describe('what discovery says', () => {
   const metadataOf = async (at: TestServer): Promise<Record<string, unknown>> =>
     (await (

@@ -16,9 +16,22 @@ export interface TlsFiles {
   renewalPollMs?: number;
 }
 
+/** Those of TLS 1.3, and of TLS 1.2 what BCP 195 recommends (RFC 9325 §4.2), which FAPI 2.0 §5.2.2 asks for. */
+const CIPHERS = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+].join(':');
+
 /** @throws AppError `tls_file` (500) naming the file that cannot be read */
 export function readTls({ keyFile, certificateFile, clientCaFile }: TlsFiles): SecureContextOptions {
   return {
+    minVersion: 'TLSv1.2',
+    ciphers: CIPHERS,
     key: readPem(keyFile),
     cert: readPem(certificateFile),
     ...(clientCaFile === undefined ? {} : { ca: readPem(clientCaFile) }),

@@ -2,11 +2,12 @@
 import { AppError } from '../platform/errors.ts';
 import type { ClientDefinition } from './client.ts';
 import { isEncryptionKeyFor } from './jwks.ts';
+import type { ProtocolOptions } from './protocol-options.ts';
 
 const ENCRYPTED = ['idToken', 'userinfo', 'introspection', 'authorization'] as const;
 
 /** Whether something but the client's authentication needs its public keys. */
-export function needsKeys(definition: ClientDefinition): boolean {
+export function needsKeys(definition: ProtocolOptions): boolean {
   return signsRequests(definition) || encryptionAlgsOf(definition).length > 0;
 }
 
@@ -52,12 +53,12 @@ export function checkMessageOptions(definition: ClientDefinition): void {
   }
 }
 
-function signsRequests({ requireSignedRequestObject, requestObjectSigningAlg }: ClientDefinition): boolean {
+function signsRequests({ requireSignedRequestObject, requestObjectSigningAlg }: ProtocolOptions): boolean {
   return requireSignedRequestObject === true || requestObjectSigningAlg !== undefined;
 }
 
 function encryptionOf(
-  definition: ClientDefinition,
+  definition: ProtocolOptions,
   message: (typeof ENCRYPTED)[number],
 ): { alg: string | undefined; enc: string | undefined } {
   return {
@@ -66,7 +67,7 @@ function encryptionOf(
   };
 }
 
-function encryptionAlgsOf(definition: ClientDefinition): string[] {
+function encryptionAlgsOf(definition: ProtocolOptions): string[] {
   return ENCRYPTED.map((message) => encryptionOf(definition, message).alg).filter((alg) => alg !== undefined);
 }
 

@@ -20,6 +20,13 @@ const KNOWN = [
   'default_max_age',
   'default_acr_values',
   'id_token_signed_response_alg',
+  'require_signed_request_object',
+  'request_object_signing_alg',
+  'userinfo_signed_response_alg',
+  'id_token_encrypted_response_alg',
+  'tls_client_certificate_bound_access_tokens',
+  'subject_type',
+  'sector_identifier_uri',
   'initiate_login_uri',
   'backchannel_logout_uri',
   'frontchannel_logout_uri',
@@ -84,6 +91,27 @@ it('answers whatever metadata it is sent', async () => {
     { numRuns: 150 },
   );
   expect(await recorded(server, 'client.registration_refused')).toHaveLength(refusals);
+}, 60_000);
+
+it('answers whatever a client says of itself anew', async () => {
+  const { body: client } = await register(server, token);
+  const uri = String(client['registration_client_uri']);
+  let access = String(client['registration_access_token']);
+  const own = { ...METADATA, client_id: client['client_id'] };
+  const bodies = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    fc
+      .dictionary(fc.constantFrom(...KNOWN), VALUES, { maxKeys: 6 })
+      .chain((some) => fc.constantFrom({ ...some, ...own }, { ...own, ...some })),
+  );
+  await fc.assert(
+    fc.asyncProperty(bodies, async (body) => {
+      const answer = await send(uri, { method: 'PUT', token: access, body: JSON.stringify(body) });
+      expect([200, 400]).toContain(answer.status);
+      if (answer.status === 200) access = String(answer.body['registration_access_token']);
+    }),
+    { numRuns: 150 },
+  );
 }, 60_000);
 
 it('answers whatever token it is shown', async () => {

@@ -8,6 +8,9 @@ import { z } from 'zod';
 import { AppError } from '../../platform/errors.ts';
 import { CLIENT_SCOPES, type AuthMethod, type Client, type ClientKind, type IdTokenAlg } from '../client.ts';
 import type { DefinitionInput } from '../definition.ts';
+import { MESSAGE_OPTION_NAMES } from '../message-algs.ts';
+import { needsKeys } from '../message-options.ts';
+import { type ProtocolOption, type ProtocolOptions, registeredName } from '../protocol-options.ts';
 import { destinationOf } from '../redirect-uris.ts';
 import { checkDestination, type RegistrationPolicy } from './policy.ts';
 
@@ -43,6 +46,14 @@ const schema = z.object({
 });
 type Metadata = z.infer<typeof schema>;
 
+/** Checked with the rest of a client's options (protocol-options.ts), for they are the same. */
+export const REGISTRABLE_OPTIONS = [
+  ...MESSAGE_OPTION_NAMES,
+  'tlsClientCertificateBoundAccessTokens',
+  'subjectType',
+] as const satisfies readonly ProtocolOption[];
+type Options = Pick<ProtocolOptions, (typeof REGISTRABLE_OPTIONS)[number]>;
+
 /** Where we send people for the client, or ask it, besides its redirect URIs: refused beyond its hosts. */
 const ADDRESSES = ['initiate_login_uri', 'backchannel_logout_uri', 'frontchannel_logout_uri'] as const;
 
@@ -62,14 +73,15 @@ export function definitionFrom(
     pageHosts = policy.redirectHosts,
   }: { kind?: ClientKind; pageHosts?: readonly string[] } = {},
 ): DefinitionInput {
-  const metadata = parse(presented);
+  const { metadata, options } = parse(presented);
   const kind = formerKind ?? kindOf(metadata);
   if (kind !== 'native' && kindOf(metadata) === 'native') {
     throw refuse(
       'it would become an installed application, of which people are asked each time; register it anew',
     );
   }
-  const authMethod = authMethodOf(metadata, kind, policy);
+  const authMethod = authMethodOf(metadata, kind, policy, options);
+  const hasKeys = authMethod === 'private_key_jwt' || needsKeys(options);
   if (!policy.kinds.includes(kind)) throw refuse(`no ${kind} client may register itself here`);
   if (metadata.response_types?.some((type) => type !== 'code')) {
     throw refuse('the only response type is code');
@@ -107,8 +119,8 @@ export function definitionFrom(
       tosUri: pageAt(metadata.tos_uri, pageHosts),
       initiateLoginUri: metadata.initiate_login_uri,
       contacts: metadata.contacts,
-      jwks: authMethod === 'private_key_jwt' ? metadata.jwks : undefined,
-      jwksUri: authMethod === 'private_key_jwt' ? metadata.jwks_uri : undefined,
+      jwks: hasKeys ? metadata.jwks : undefined,
+      jwksUri: hasKeys ? metadata.jwks_uri : undefined,
       idTokenAlg: metadata.id_token_signed_response_alg as IdTokenAlg | undefined,
       requirePushedAuthorizationRequests: metadata.require_pushed_authorization_requests,
       dpopBoundAccessTokens: metadata.dpop_bound_access_tokens,
@@ -119,6 +131,7 @@ export function definitionFrom(
       frontchannelLogoutUri: metadata.frontchannel_logout_uri,
       frontchannelLogoutSessionRequired: metadata.frontchannel_logout_session_required,
     }),
+    ...options,
   };
 }
 
@@ -154,10 +167,12 @@ export function presentMetadata(client: Client): Record<string, unknown> {
     frontchannel_logout_uri: client.frontchannelLogoutUri,
     frontchannel_logout_session_required:
       client.frontchannelLogoutUri === undefined ? undefined : client.frontchannelLogoutSessionRequired,
+    ...Object.fromEntries(REGISTRABLE_OPTIONS.map((option) => [registeredName(option), client[option]])),
+    subject_type: client.kind === 'machine' ? undefined : (client.subjectType ?? 'public'),
   });
 }
 
-function parse(presented: unknown): Metadata {
+function parse(presented: unknown): { metadata: Metadata; options: Options } {
   if (typeof presented !== 'object' || presented === null || Array.isArray(presented)) {
     throw refuse('the body is one JSON object');
   }
@@ -174,8 +189,18 @@ function parse(presented: unknown): Metadata {
   if (/\\u(?:0000|d[89a-f][0-9a-f]{2})/i.test(JSON.stringify(given))) {
     throw refuse('it holds zeros, or halves of characters');
   }
+  if (given['subject_type'] === 'pairwise' && given['sector_identifier_uri'] !== undefined) {
+    throw refuse(
+      'sector_identifier_uri is for clients that an operator registers; here the sector is the one host',
+    );
+  }
+  const options = Object.fromEntries(
+    REGISTRABLE_OPTIONS.map((option) => [option, given[registeredName(option)]]).filter(
+      ([, value]) => value !== undefined,
+    ),
+  ) as Options;
   const result = schema.safeParse(given);
-  if (result.success) return result.data;
+  if (result.success) return { metadata: result.data, options };
   const [issue] = result.error.issues;
   throw refuse(`${issue?.path.join('.')} is not right (${issue?.message})`);
 }
@@ -202,8 +227,10 @@ function authMethodOf(
   { token_endpoint_auth_method: asked, jwks, jwks_uri: jwksUri }: Metadata,
   kind: ClientKind,
   { authMethods }: RegistrationPolicy,
+  options: Options,
 ): AuthMethod {
-  const hasKeys = jwks !== undefined || jwksUri !== undefined;
+  // Those that are there for something else say nothing of how it authenticates.
+  const hasKeys = (jwks !== undefined || jwksUri !== undefined) && !needsKeys(options);
   const isPublicKind = kind === 'native' || kind === 'browser';
   const method = asked ?? (isPublicKind ? 'none' : hasKeys ? 'private_key_jwt' : 'client_secret_basic');
   const permitted = authMethods.find((one) => one === method);

@@ -19,10 +19,11 @@ import { digest, randomToken } from '../../platform/ids.ts';
 import { hasSecret, type Client, type ClientDefinition, type IdTokenAlg } from '../client.ts';
 import { changeDefinition, changedProperties, defineClient, type DefinitionChanges } from '../definition.ts';
 import { deleteInTransaction } from '../deletion.ts';
+import { responseSigningAlgs } from '../message-options.ts';
 import { generateSecret, hashSecret, verifySecret } from '../secrets.ts';
 import type { ClientService } from '../service.ts';
 import { deleteSecrets, findClient, insertClient, insertSecret, lockClient, updateClient } from '../store.ts';
-import { definitionFrom } from './metadata.ts';
+import { definitionFrom, REGISTRABLE_OPTIONS } from './metadata.ts';
 import type { RegistrationPolicy } from './policy.ts';
 import {
   countRegistrations,
@@ -100,14 +101,15 @@ export function createRegistrationService({
   };
   const define = (build: () => ClientDefinition): ClientDefinition => {
     const definition = inRegisteredWords(build);
-    if (!idTokenAlgs.includes(definition.idTokenAlg)) {
-      throw new AppError(
-        'invalid_client_metadata',
-        400,
-        `There is no key for ${definition.idTokenAlg}; choose id_token_signed_response_alg from ${idTokenAlgs.join(', ')}.`,
-      );
-    }
-    return definition;
+    const alg = responseSigningAlgs(definition).find(
+      (one) => !(idTokenAlgs as readonly string[]).includes(one),
+    );
+    if (alg === undefined) return definition;
+    throw new AppError(
+      'invalid_client_metadata',
+      400,
+      `There is no key for ${alg}; choose what is signed for the client from ${idTokenAlgs.join(', ')}.`,
+    );
   };
   /** The registration, if it is this client's own token that was presented. */
   const authenticate = async (clientId: string, accessToken: string): Promise<Registration> => {
@@ -213,6 +215,7 @@ export function createRegistrationService({
         checkIdentity(metadata, before, clock.now());
         const after = define(() => {
           const asked = defineClient(definitionFrom(metadata, policy, { kind: before.kind }));
+          keepSector(before, asked);
           return changeDefinition(before, changesTo(asked));
         });
         const changed = changedProperties(before, { ...before, ...after });
@@ -289,10 +292,24 @@ function changesTo(asked: ClientDefinition): DefinitionChanges {
     defaultAcrValues: null,
     backchannelLogoutUri: null,
     frontchannelLogoutUri: null,
+    ...Object.fromEntries(REGISTRABLE_OPTIONS.map((option) => [option, null])),
+    // By what it knows people is no matter of leaving something out.
+    subjectType: undefined,
   };
   const { kind: _, firstParty: __, consent: ___, requirePkce: ____, rolesClaim: _____, ...said } = asked;
   const { requireMfa: ______, claimsInIdToken: _______, ...changes } = said;
   return { ...cleared, ...changes };
+}
+
+/** An operator may have made it one of a sector since, whose document was read for the redirect URIs that it had. */
+function keepSector(before: Client, { redirectUris }: ClientDefinition): void {
+  if (before.sectorIdentifierUri === undefined) return;
+  if (redirectUris.every((uri) => before.redirectUris.includes(uri))) return;
+  throw new AppError(
+    'invalid_redirect_uri',
+    400,
+    'The redirect URIs of this client belong to its sector, and only an operator can add to them.',
+  );
 }
 
 /** RFC 7592 §2.2: it names itself, and its secret, if it gives one, is the one that it has. */

@@ -67,6 +67,7 @@ describe('registering', () => {
       id_token_signed_response_alg: 'RS256',
       require_pushed_authorization_requests: false,
       dpop_bound_access_tokens: false,
+      subject_type: 'public',
     });
     const discovered = await (await fetch(`${server.issuer}/.well-known/openid-configuration`)).json();
     expect(discovered).toMatchObject({ registration_endpoint: `${server.issuer}/oauth/register` });

@@ -56,6 +56,8 @@ function faultOf(
   if ('sub' in claims) return 'the Request Object must not contain sub';
   if (claims['client_id'] !== clientId) return 'the Request Object must contain the client_id';
   if (typeof exp !== 'number') return 'the Request Object must contain exp';
+  // The library goes on for a moment, and keeps what is pushed then for less than none.
+  if (exp <= nowSeconds) return 'the Request Object has expired';
   if (exp > nowSeconds + MAX_LIFE_SECONDS + MAX_AHEAD_SECONDS)
     return 'the Request Object may live an hour at most';
   if (iat !== undefined && Number(iat) > nowSeconds + MAX_AHEAD_SECONDS) {

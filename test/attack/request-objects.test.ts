@@ -210,6 +210,7 @@ describe('signed by the client, and yet no request for us now', () => {
     ['without an end', { exp: undefined }],
     ['with an end that is a word', { exp: 'tomorrow' }],
     ['over', { exp: -120 }],
+    ['over this second', { exp: 0 }],
     ['good for two hours', { exp: 7_200 }],
     ['not yet good', { nbf: 120 }],
     ['of the future', { iat: 3_000, exp: 3_060 }],

@@ -315,6 +315,27 @@ it('is asked once by all who come at the same time, and remembered when it was w
   expect(host.asked.sort()).toEqual(['/crowd', '/wrong']);
 });
 
+it('is asked no more than a minute allows, which the log says', async () => {
+  const busy = await startGatehouse({ env: settings() });
+  try {
+    const ask = (clientId: string): Promise<Response> =>
+      fetch(`${busy.issuer}/oauth/token`, {
+        method: 'POST',
+        body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: 'x', client_id: clientId }),
+      });
+    for (let number = 0; number < 60; number += 1) await ask(host.at(`/invented/${number}`));
+    expect(host.asked).toHaveLength(60);
+    const refused = await ask(host.at('/invented/more'));
+    expect([refused.status, host.asked.length]).toEqual([503, 60]);
+    expect((await recorded(busy, 'client.document_refused')).at(-1)?.payload).toEqual({
+      url: host.at('/invented/more'),
+      reason: expect.stringContaining('too many documents'),
+    });
+  } finally {
+    await busy.stop();
+  }
+}, 30_000);
+
 it('does not keep people from signing out while its host is away', async () => {
   let isAway = false;
   const clientId = host.serve('/leaving', (_, res) => {

@@ -26,7 +26,7 @@ import { longestGrantSeconds, longestSessionBoundSeconds } from './oidc/configur
 import type { Courier } from './platform/delivery/courier.ts';
 import type { Logger } from './platform/logger.ts';
 import type { Metrics } from './platform/metrics.ts';
-import { createOutgoing, type Outgoing } from './platform/outgoing.ts';
+import { createOutgoing, type Outgoing, resolveByNameServers } from './platform/outgoing.ts';
 import { createRateLimiter, type RateLimiter } from './platform/rate-limit.ts';
 import { refuseLastAdministrator } from './rbac/last-administrator.ts';
 import { createRbacService } from './rbac/service.ts';
@@ -86,7 +86,7 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
     onRevoked: revocations.add,
   });
   const outgoing = createOutgoing(config.outgoing);
-  const toStrangers = { ...config.outgoing, allowedHosts: [] };
+  const toStrangers = { ...config.outgoing, allowedHosts: [], resolve: resolveByNameServers };
   const outgoingToStrangers = createOutgoing(toStrangers);
   const limits = { redis, db, keyPrefix: config.redis.keyPrefix, ...growingDelay(config) };
   const documents = createClientDocuments({

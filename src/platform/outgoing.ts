@@ -4,7 +4,7 @@
  * the connection goes to the very addresses that were judged, so a name that answers differently the second time gains
  * nothing. Redirects are answers like any other, and are not followed.
  */
-import { lookup } from 'node:dns/promises';
+import { lookup, Resolver } from 'node:dns/promises';
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
@@ -208,6 +208,32 @@ function allowList(entries: readonly string[]): (hostname: string, address: stri
     const [plain = ''] = address.split('%');
     return networks.check(plain, isIP(plain) === 4 ? 'ipv4' : 'ipv6');
   };
+}
+
+const NAME_SERVER_TIMEOUT_MS = 1_500;
+const NAME_SERVER_TRIES = 2;
+
+/**
+ * For hosts that anybody may name. The system's way (getaddrinfo) keeps one of very few threads for as long as a
+ * stranger's name servers please, and whoever opens a connection to our own database would wait for that thread.
+ *
+ * @param servers to be asked instead of the system's
+ */
+export async function resolveByNameServers(
+  hostname: string,
+  servers?: readonly string[],
+): Promise<readonly Address[]> {
+  // RFC 6761 §6.3: not for name servers to say.
+  if (/(?:^|\.)localhost$/i.test(hostname)) return [{ address: '127.0.0.1', family: 4 }];
+  const resolver = new Resolver({ timeout: NAME_SERVER_TIMEOUT_MS, tries: NAME_SERVER_TRIES });
+  if (servers) resolver.setServers(servers);
+  const [four, six] = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)]);
+  const found = [
+    ...(four.status === 'fulfilled' ? four.value : []).map((address): Address => ({ address, family: 4 })),
+    ...(six.status === 'fulfilled' ? six.value : []).map((address): Address => ({ address, family: 6 })),
+  ];
+  if (found.length === 0 && four.status === 'rejected') throw four.reason as Error;
+  return found;
 }
 
 async function resolveAll(hostname: string): Promise<readonly Address[]> {

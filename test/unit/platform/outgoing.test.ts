@@ -1,8 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createSocket } from 'node:dgram';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-import { createOutgoing, isPublicAddress, type Address } from '../../../src/platform/outgoing.ts';
+import {
+  createOutgoing,
+  isPublicAddress,
+  resolveByNameServers,
+  type Address,
+} from '../../../src/platform/outgoing.ts';
 
 const TIMEOUT_MS = 1_500;
 let server: Server;
@@ -199,5 +205,72 @@ describe('an address on the allow-list', () => {
       'yes',
       'got ',
     ]);
+  });
+});
+
+describe('a host that a stranger names', () => {
+  /** A name server (RFC 1035 §4.1) that knows one name, and one that it does not answer for. */
+  async function withNameServer<T>(work: (server: string, asked: string[]) => Promise<T>): Promise<T> {
+    const asked: string[] = [];
+    const socket = createSocket('udp4');
+    const zone: Record<string, Buffer> = {
+      'app.example 1': Buffer.from([8, 8, 8, 8]),
+      'app.example 28': Buffer.from('26064700000000000000000000001111', 'hex'),
+      'inner.example 1': Buffer.from([10, 0, 0, 1]),
+    };
+    socket.on('message', (query, { port: to, address }) => {
+      const labels: string[] = [];
+      let at = 12;
+      while (query[at]) {
+        labels.push(query.toString('latin1', at + 1, at + 1 + query[at]!));
+        at += 1 + query[at]!;
+      }
+      const question = query.subarray(12, at + 5);
+      const name = `${labels.join('.').toLowerCase()} ${query.readUInt16BE(at + 1)}`;
+      asked.push(name);
+      const data = zone[name];
+      const head = Buffer.alloc(12);
+      query.copy(head, 0, 0, 2);
+      head.writeUInt16BE(data ? 0x8180 : 0x8183, 2);
+      head.writeUInt16BE(1, 4);
+      head.writeUInt16BE(data ? 1 : 0, 6);
+      const record = Buffer.alloc(12);
+      record.writeUInt16BE(0xc00c, 0);
+      query.copy(record, 2, at + 1, at + 5);
+      record.writeUInt16BE(data?.length ?? 0, 10);
+      socket.send(Buffer.concat([head, question, ...(data ? [record, data] : [])]), to, address);
+    });
+    await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+    try {
+      return await work(`127.0.0.1:${socket.address().port}`, asked);
+    } finally {
+      socket.close();
+    }
+  }
+
+  it('is looked up at the name servers, in both families', async () => {
+    await withNameServer(async (nameServer) => {
+      expect(await resolveByNameServers('app.example', [nameServer])).toEqual([
+        { address: '8.8.8.8', family: 4 },
+        { address: '2606:4700::1111', family: 6 },
+      ]);
+      await expect(resolveByNameServers('none.example', [nameServer])).rejects.toMatchObject({
+        code: 'ENOTFOUND',
+      });
+    });
+  });
+
+  it('is judged by what they say, and is never this machine by a name', async () => {
+    await withNameServer(async (nameServer, asked) => {
+      const client = createOutgoing({
+        allowedHosts: [],
+        timeoutMs: TIMEOUT_MS,
+        resolve: (hostname) => resolveByNameServers(hostname, [nameServer]),
+      });
+      for (const host of ['inner.example', 'localhost', 'db.localhost']) {
+        await expect(client.request(`https://${host}/`)).rejects.toMatchObject({ code: 'address_refused' });
+      }
+      expect(asked.every((question) => question.startsWith('inner.example '))).toBe(true);
+    });
   });
 });

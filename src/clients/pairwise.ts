@@ -39,7 +39,12 @@ export function checkPairwise(definition: ClientDefinition): void {
   if (subjectType !== 'pairwise') return;
   if (kind === 'machine') throw refuse('nobody signs in to a machine client, so it knows nobody by any name');
   if (isDecoupled(grantTypes)) checkDecoupled(definition);
-  const hosts = new Set(redirectUris.map((uri) => URL.parse(uri)?.host ?? ''));
+  // The person's own machine is the host of every installed application: none of theirs.
+  const hosts = new Set(
+    redirectUris.map((uri) =>
+      kind === 'native' && uri.startsWith('http:') ? '' : (URL.parse(uri)?.host ?? ''),
+    ),
+  );
   if (sectorIdentifierUri === undefined && (hosts.size !== 1 || hosts.has(''))) {
     throw refuse(
       'its redirect URIs have no one host that could be its sector; give a sector_identifier_uri that lists them',

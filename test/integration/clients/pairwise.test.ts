@@ -63,6 +63,12 @@ describe('a pairwise client is refused', () => {
       /no one host/,
     ],
     [
+      'that runs on the machines of people, as others do, and has no sector',
+      pairwise({ redirectUris: ['http://127.0.0.1/callback'], isPublic: true }),
+      listing(),
+      /no one host/,
+    ],
+    [
       'with a redirect URI that its sector does not list',
       pairwise({ redirectUris: URIS, sectorIdentifierUri: SECTOR }),
       listing(URIS[0] ?? ''),

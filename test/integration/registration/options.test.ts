@@ -153,6 +153,15 @@ describe('a client that registers itself', () => {
     ['encryption without a key', { id_token_encrypted_response_alg: 'ECDH-ES' }, /public keys of "use" enc/],
     ['another type of subject', { subject_type: 'private' }, /subject_type/],
     [
+      'name of its own for people on whose machines it runs',
+      {
+        subject_type: 'pairwise',
+        redirect_uris: ['http://127.0.0.1/callback'],
+        token_endpoint_auth_method: 'none',
+      },
+      /no one host/,
+    ],
+    [
       'a sector beyond its host',
       { subject_type: 'pairwise', sector_identifier_uri: 'https://app.example/sector.json' },
       /for clients that an operator registers/,

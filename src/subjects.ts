@@ -23,6 +23,7 @@ import type { Config } from './config/schema.ts';
 import { createExternalSigner, type ExternalSigner } from './keys/external.ts';
 import { createKeyService } from './keys/service.ts';
 import { longestGrantSeconds, longestSessionBoundSeconds } from './oidc/configuration.ts';
+import { type ConsentService, createConsentService } from './oidc/withdrawal.ts';
 import type { Courier } from './platform/delivery/courier.ts';
 import type { Logger } from './platform/logger.ts';
 import type { Metrics } from './platform/metrics.ts';
@@ -63,6 +64,7 @@ export interface Subjects {
     hintLimiter: RateLimiter;
   };
   signOut: SignOutService;
+  consents: ConsentService;
   outgoing: Outgoing;
   /** To addresses of clients that nobody vouches for: the operator's list of inner hosts is not for them. */
   outgoingToStrangers: Outgoing;
@@ -201,6 +203,7 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
       sessionSeconds: longestSessionBoundSeconds(config.ttl),
       longestGrantSeconds: longestTokenSeconds,
     }),
+    consents: createConsentService({ db, clock, longestGrantSeconds: longestTokenSeconds }),
   };
 }
 

@@ -21,6 +21,7 @@ export interface LiveSubject {
   sessionUid?: string | undefined;
   accountId?: string | undefined;
   clientId?: string | undefined;
+  consent?: string | undefined;
   /** When what the request builds upon was issued: compared with `before` of a revocation that has one. */
   issuedAt: Date;
 }

@@ -12,7 +12,7 @@ export type SpendConflict = AppError & { code: 'credential_spent'; cause: Spend 
 export type RevokedConflict = AppError & { code: 'revoked'; cause: RevokedSubject };
 
 export interface RevokedSubject {
-  kind: 'grant' | 'session' | 'account' | 'account_sessions' | 'client';
+  kind: 'grant' | 'session' | 'account' | 'account_sessions' | 'client' | 'consent';
   id: string;
 }
 

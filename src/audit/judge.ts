@@ -73,11 +73,18 @@ export function judge(
 }
 
 /** The subjects of a requirement as (kind, id), as revocations name them. */
-export function subjectsOf({ grantId, sessionUid, accountId, clientId }: LiveSubject): RevokedSubject[] {
+export function subjectsOf({
+  grantId,
+  sessionUid,
+  accountId,
+  clientId,
+  consent,
+}: LiveSubject): RevokedSubject[] {
   const subjects: RevokedSubject[] = [];
   if (grantId !== undefined) subjects.push({ kind: 'grant', id: grantId });
   if (sessionUid !== undefined) subjects.push({ kind: 'session', id: sessionUid });
   if (clientId !== undefined) subjects.push({ kind: 'client', id: clientId });
+  if (consent !== undefined) subjects.push({ kind: 'consent', id: consent });
   if (accountId !== undefined) {
     subjects.push({ kind: 'account', id: accountId });
     if (sessionUid !== undefined) subjects.push({ kind: 'account_sessions', id: accountId });

@@ -6,10 +6,10 @@ import { uuidv7 } from '../platform/ids.ts';
  * What has been ended before its time. `grant`, `session` and `token` end what carries that id; `account` ends
  * everything issued to the account at or before `before` (everything, without it), `account_sessions` of that only
  * its sessions and what is bound to one. `client` ends what was issued to the client at or before `before`,
- * `api` the access tokens for the API.
+ * `api` the access tokens for the API, `consent` what one person let one client do.
  */
 export type Revocation = {
-  kind: 'grant' | 'session' | 'token' | 'account' | 'account_sessions' | 'client' | 'api';
+  kind: 'grant' | 'session' | 'token' | 'account' | 'account_sessions' | 'client' | 'api' | 'consent';
   id: string;
   before?: Date | undefined;
   /** When the last thing that it can end has expired by itself. */
@@ -25,6 +25,8 @@ interface RevocableSubject {
   clientId?: string | undefined;
   /** The API's identifier. */
   api?: string | undefined;
+  /** Of the person to the client: see oidc/consents.ts. */
+  consent?: string | undefined;
   /** Without it, any revocation of the account, the client or the API counts. */
   issuedAt?: Date | undefined;
 }
@@ -32,6 +34,8 @@ interface RevocableSubject {
 /** The live revocations in memory, in every process within a second of being written. */
 export interface RevocationList {
   isRevoked: (subject: RevocableSubject) => boolean;
+  /** Up to when what carries that id was ended; undefined where nothing was, or everything. */
+  endedUpTo: (kind: Revocation['kind'], id: string) => Date | undefined;
   /** Takes one over at once, without waiting for the news to come round. */
   add: (revocation: Revocation) => void;
   /** Loads what is live, then listens and polls. @throws when the database cannot be reached */
@@ -167,16 +171,17 @@ export function createRevocationList({
   };
 
   return {
-    isRevoked: ({ grantId, sessionUid, tokenId, accountId, clientId, api, issuedAt }) => {
+    isRevoked: ({ grantId, sessionUid, tokenId, accountId, clientId, api, consent, issuedAt }) => {
       if (find('grant', grantId) ?? find('session', sessionUid) ?? find('token', tokenId)) return true;
       const account = find('account', accountId);
       if (account !== undefined && isCovered(account.before, issuedAt)) return true;
-      for (const named of [find('client', clientId), find('api', api)]) {
+      for (const named of [find('client', clientId), find('api', api), find('consent', consent)]) {
         if (named !== undefined && isCovered(named.before, issuedAt)) return true;
       }
       const sessions = sessionUid === undefined ? undefined : find('account_sessions', accountId);
       return sessions !== undefined && isCovered(sessions.before, issuedAt);
     },
+    endedUpTo: (kind, id) => find(kind, id)?.before,
     add,
     start: async () => {
       isStopped = false;

@@ -8,6 +8,7 @@ import { addAudit } from './audit.ts';
 import { addAuthorizationTypes } from './authorization-types.ts';
 import { addClients } from './clients.ts';
 import { addConfig } from './config.ts';
+import { addConsents } from './consents.ts';
 import { addData } from './data.ts';
 import { addKeys } from './keys.ts';
 import { addMigrate } from './migrate.ts';
@@ -49,6 +50,7 @@ export function createProgram({ isForMachines }: { isForMachines: boolean }): Co
   addConfig(program);
   addUsers(program);
   addSubjects(program);
+  addConsents(program);
   addRoles(program);
   addClients(program);
   addRegistrationTokens(program);

@@ -21,6 +21,7 @@ import { digest, uuidv7 } from '../platform/ids.ts';
 import { detailsForRecord } from './authorization-details.ts';
 import { createDeviceCodeSaving } from './device-codes.ts';
 import { HonestRetry, orTemporarilyUnavailable, temporarilyUnavailable } from './errors.ts';
+import { requireConsent } from './grants.ts';
 import { createIsDead } from './liveness.ts';
 import {
   findAnswer,
@@ -253,6 +254,7 @@ async function recordAuthorization(
     ...optional('accountId', payload.accountId),
     issuedAt: new Date(Number(payload['authTime'] ?? payload.iat) * 1000),
   });
+  requireConsent(Provider.ctx, unit);
   unit.record({
     type: 'authorization.succeeded',
     outcome: 'success',

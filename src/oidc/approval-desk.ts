@@ -16,6 +16,7 @@ import type { Client } from '../clients/client.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { digest } from '../platform/ids.ts';
 import type { RbacService, Role } from '../rbac/role.ts';
+import { consentKey } from './consents.ts';
 import type { Exchange } from './interactions.ts';
 import { secondFactorDue } from './requirements.ts';
 
@@ -135,7 +136,9 @@ export function createApprovalDesk(dependencies: ApprovalDeskDependencies): Appr
   }: Visitor): Promise<{ request: ApprovalRequest; client: Client }[]> => {
     const found = await Promise.all(
       (await approvals.waitingFor(account.id)).map(async (request) => {
-        const isDead = revocations.isRevoked({ accountId: account.sub, issuedAt: request.createdAt });
+        const { clientId, createdAt: issuedAt } = request;
+        const consent = consentKey({ sub: account.sub, clientId });
+        const isDead = revocations.isRevoked({ accountId: account.sub, consent, issuedAt });
         const client = isDead ? undefined : await clients.find(request.clientId);
         return client ? [{ request, client }] : [];
       }),

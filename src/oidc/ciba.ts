@@ -19,6 +19,7 @@ import type { Client } from '../clients/client.ts';
 import type { Clock } from '../platform/clock.ts';
 import { digest } from '../platform/ids.ts';
 import type { RateLimiter } from '../platform/rate-limit.ts';
+import { consentKey } from './consents.ts';
 import { wordsOf } from './entitlement.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
@@ -149,7 +150,7 @@ export function createCiba(dependencies: CibaDependencies): Ciba {
       return Object.assign(request, { error: 'access_denied', errorDescription: 'the person declined' });
     }
     if (put.decision?.kind !== 'approved') return request;
-    await approve(provider, request, put.asked, put.decision.authority);
+    await approve(provider, request, put, put.decision.authority);
     // Read once more: whoever spends it, or comes too late, has to know the grant.
     return read();
   };
@@ -158,7 +159,7 @@ export function createCiba(dependencies: CibaDependencies): Ciba {
   const approve = async (
     provider: Provider,
     request: BackchannelRequest,
-    asked: Asked,
+    { asked, createdAt }: Pick<ApprovalRequest, 'asked' | 'createdAt'>,
     authority: Authority,
   ): Promise<void> => {
     const { grantId, sessionUid, acr, amr, authTime } = authority;
@@ -166,6 +167,10 @@ export function createCiba(dependencies: CibaDependencies): Ciba {
     const issuedAt = new Date(authTime * 1000);
     if (revocations.isRevoked({ grantId, sessionUid, accountId, issuedAt })) {
       throw new errors.InvalidGrant('the person signed out after they had approved');
+    }
+    const consent = consentKey({ sub: accountId, clientId });
+    if (revocations.isRevoked({ consent, issuedAt: createdAt })) {
+      throw new errors.InvalidGrant('the person withdrew what the client may do after it had asked');
     }
     const { scopes, permissions } = asked;
     await saveGrant(provider, { id: grantId, accountId, clientId, scopes, claims: [], permissions });
@@ -234,6 +239,9 @@ export function createCiba(dependencies: CibaDependencies): Ciba {
         if (sessionUid !== undefined) {
           currentUnitOfWork()?.requireLive({ sessionUid, issuedAt: new Date(authTime * 1000) });
         }
+        // Its grant may be younger than a withdrawal that is not known here yet.
+        const consent = consentKey({ sub: this.accountId, clientId: this.clientId });
+        currentUnitOfWork()?.requireLive({ consent, issuedAt: new Date((this.iat ?? 0) * 1000) });
         return consume.call(this);
       };
       announceTruly(provider);

@@ -3,6 +3,15 @@ import type { Queryable } from '../platform/database.ts';
 import { digest } from '../platform/ids.ts';
 import type { PermissionsByApi } from './resources.ts';
 
+/**
+ * What a revocation names a person's consent to a client by, remembered or not. Neither part has a space in it.
+ *
+ * @param sub of the account, never a pairwise one
+ */
+export function consentKey({ sub, clientId }: { sub: string; clientId: string }): string {
+  return `${sub} ${clientId}`;
+}
+
 /** What a person let a client do, remembered across browsers for clients that ask once. */
 export interface Consent {
   accountId: string;
@@ -12,21 +21,44 @@ export interface Consent {
   grantedAt: Date;
 }
 
+const CONSENTS = `
+  select account_id, client_id, scopes, granted_at,
+         (select json_object_agg(api, permissions)
+            from (select api, json_agg(permission order by permission) as permissions from consent_permissions p
+                   where p.account_id = consents.account_id and p.client_id = consents.client_id
+                   group by api) by_api) as permissions
+    from consents`;
+
 export async function findConsent(
   db: Queryable,
   { accountId, clientId }: { accountId: string; clientId: string },
 ): Promise<Consent | undefined> {
-  const { rows } = await db.query<ConsentRow>(
-    `select account_id, client_id, scopes, granted_at,
-            (select json_object_agg(api, permissions)
-               from (select api, json_agg(permission) as permissions from consent_permissions p
-                      where p.account_id = consents.account_id and p.client_id = consents.client_id
-                      group by api) by_api) as permissions
-       from consents where account_id = $1 and client_id = $2`,
-    [accountId, clientId],
-  );
+  const { rows } = await db.query<ConsentRow>(`${CONSENTS} where account_id = $1 and client_id = $2`, [
+    accountId,
+    clientId,
+  ]);
   const [row] = rows;
   return row && toConsent(row);
+}
+
+/** All that are remembered of the person, in the order of the clients' ids. */
+export async function listConsents(db: Queryable, accountId: string): Promise<Consent[]> {
+  const { rows } = await db.query<ConsentRow>(`${CONSENTS} where account_id = $1 order by client_id`, [
+    accountId,
+  ]);
+  return rows.map(toConsent);
+}
+
+/** With its permissions and details. @returns whether there was one */
+export async function deleteConsent(
+  tx: Queryable,
+  { accountId, clientId }: { accountId: string; clientId: string },
+): Promise<boolean> {
+  const { rowCount } = await tx.query('delete from consents where account_id = $1 and client_id = $2', [
+    accountId,
+    clientId,
+  ]);
+  return rowCount > 0;
 }
 
 /** Adds to what was granted before. */

@@ -12,6 +12,7 @@ import { isRevokedConflict, isSpendConflict } from '../audit/errors.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import { digest, randomToken } from '../platform/ids.ts';
 import { temporarilyUnavailable } from './errors.ts';
+import { requireConsent } from './grants.ts';
 import type { OidcStore, StoredPayload } from './store/port.ts';
 
 /** For so long after its end a code is told as `expired_token` (RFC 8628 §3.5), not as one that never was. */
@@ -119,6 +120,7 @@ function recordApproval(unit: UnitOfWork, payload: AdapterPayload, fingerprint: 
     ...(payload.accountId === undefined ? {} : { accountId: payload.accountId }),
     issuedAt: new Date(Number(payload['authTime'] ?? payload.iat) * 1000),
   });
+  requireConsent(Provider.ctx, unit);
   unit.record({
     type: 'device.approved',
     outcome: 'success',

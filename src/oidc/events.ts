@@ -13,6 +13,7 @@ import { type Clock, epochSeconds } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { detailsForRecord } from './authorization-details.ts';
 import { HonestRetry } from './errors.ts';
+import { requireConsent } from './grants.ts';
 import { encryptedIdToken, saysActive } from './messages.ts';
 import { presentedToken } from './structured-tokens.ts';
 import { exchangeRecord, requireLiveExchange } from './token-exchange/record.ts';
@@ -188,6 +189,7 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
       ...(source.clientId ? { clientId: source.clientId } : {}),
       issuedAt: new Date((source.iat ?? 0) * 1000),
     });
+    requireConsent(ctx, unit);
   }
   requireLiveExchange(ctx, unit);
   unit?.record({

@@ -1,17 +1,19 @@
 /**
  * Grants: what a person let a client do. One per session and client, under an id that both determine, so that two tabs
  * that sign in at once share it instead of ending each other's tokens (the library binds tokens to the session's
- * current grant). A revoked grant's id is never used again: the next one takes the next number.
+ * current grant). A revoked grant's id is never used again: the next one takes the next number, and after a consent was
+ * withdrawn (withdrawal.ts) all of them are others.
  */
 import type { Grant, KoaContextWithOIDC, Provider } from 'oidc-provider';
 
 import type { RevocationList } from '../audit/revocations.ts';
+import type { UnitOfWork } from '../audit/unit-of-work.ts';
 import type { Client } from '../clients/client.ts';
 import type { Queryable } from '../platform/database.ts';
 import { digest } from '../platform/ids.ts';
 import { beyondScopes, requestedClaims } from './claims-parameter.ts';
 import type { AuthorizationDetails } from './authorization-details.ts';
-import { findConsent } from './consents.ts';
+import { consentKey, findConsent } from './consents.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
 import type { PermissionsByApi, Resources } from './resources.ts';
@@ -29,10 +31,12 @@ const MAX_GRANTS_PER_SESSION = 1000;
 
 export function grantIdFor(
   { sessionUid, clientId, accountId }: { sessionUid: string; clientId: string; accountId: string },
-  revocations: RevocationList,
+  revocations: Pick<RevocationList, 'isRevoked' | 'endedUpTo'>,
 ): string {
+  const withdrawnAt = revocations.endedUpTo('consent', consentKey({ sub: accountId, clientId }));
+  const since = withdrawnAt === undefined ? [] : [withdrawnAt.toISOString()];
   for (let number = 0; number < MAX_GRANTS_PER_SESSION; number += 1) {
-    const id = digest('grant', sessionUid, clientId, accountId, String(number));
+    const id = digest('grant', sessionUid, clientId, accountId, String(number), ...since);
     if (!revocations.isRevoked({ grantId: id })) return id;
   }
   throw new Error('too many revoked grants in one session');
@@ -106,6 +110,17 @@ export async function saveGrant(
   for (const [api, names] of Object.entries(permissions)) grant.addResourceScope(api, names.join(' '));
   await grant.save();
   return grant;
+}
+
+/** What must not have been withdrawn for the request to give anything out: the consent that its grant stands for. */
+export function requireConsent(ctx: KoaContextWithOIDC | undefined, unit: UnitOfWork | undefined): void {
+  const { accountId, clientId, iat } = ctx?.oidc.entities.Grant ?? {};
+  if (accountId === undefined || clientId === undefined) return;
+  unit?.requireLive({
+    consent: consentKey({ sub: accountId, clientId }),
+    // One that was made by this very request has no time yet.
+    issuedAt: iat === undefined ? new Date() : new Date(iat * 1000),
+  });
 }
 
 /** Whether the grant holds all of that already; true also where there is nothing to hold. */

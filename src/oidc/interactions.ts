@@ -243,9 +243,11 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
           },
         });
       });
-      const id =
-        details.grantId ??
-        grantIdFor({ sessionUid, clientId: client.clientId, accountId: account.sub }, revocations);
+      // The session's own, unless it was ended since the page was asked for.
+      const current = details.grantId && (await provider().Grant.find(details.grantId));
+      const id = current
+        ? current.jti
+        : grantIdFor({ sessionUid, clientId: client.clientId, accountId: account.sub }, revocations);
       const grant = await saveGrant(provider(), {
         id,
         accountId: account.sub,

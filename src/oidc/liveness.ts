@@ -1,6 +1,7 @@
 import type { RevocationList } from '../audit/revocations.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { digest } from '../platform/ids.ts';
+import { consentKey } from './consents.ts';
 import type { Model, StoredPayload } from './store/port.ts';
 
 /** Whether what the store remembers was revoked: by itself, or with anything that it stands on. */
@@ -21,12 +22,19 @@ export function createIsDead({
       accountId: text(payload['accountId']),
       issuedAt: new Date(issuedAtSeconds(payload, clock) * 1000),
     }) ||
-    // The authority of a client or an API is that of its registration, not of the person's sign-in.
+    // The authority of a client or an API is that of its registration, not of the person's sign-in. A consent is given
+    // with the grant, on which everything else stands.
     revocations.isRevoked({
       clientId: text(payload['clientId']),
       api: text(payload['aud']),
+      consent: model === 'Grant' ? consentIn(payload) : undefined,
       issuedAt: new Date(Number(payload['iat'] ?? epochSeconds(clock)) * 1000),
     });
+}
+
+function consentIn(payload: StoredPayload): string | undefined {
+  const [sub, clientId] = [text(payload['accountId']), text(payload['clientId'])];
+  return sub === undefined || clientId === undefined ? undefined : consentKey({ sub, clientId });
 }
 
 function sessionUidOf(model: Model, payload: StoredPayload): unknown {

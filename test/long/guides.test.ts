@@ -227,15 +227,18 @@ describe('Sign-out', () => {
     await page.getByText('invalid_grant').waitFor();
   });
 
-  it.each(['users sign-out', 'users disable'])('ends everything by %s', async (command) => {
-    await startWiki(guide(), 'node wiki.mjs calendar.json');
-    await page.goto(`${guides.here}/login?scope=openid+offline_access`);
-    await signIn();
-    await greeting();
-    await guide().runLater(command);
-    await page.goto(`${guides.here}/profile`);
-    await page.getByText('invalid_grant').waitFor();
-  });
+  it.each(['users withdraw-consent', 'users sign-out', 'users disable'])(
+    'ends tokens by %s',
+    async (command) => {
+      await startWiki(guide(), 'node wiki.mjs calendar.json');
+      await page.goto(`${guides.here}/login?scope=openid+offline_access`);
+      await signIn();
+      await greeting();
+      await guide().runLater(command);
+      await page.goto(`${guides.here}/profile`);
+      await page.getByText('invalid_grant').waitFor();
+    },
+  );
 });
 
 describe('Proofs of possession', () => {

@@ -2,6 +2,7 @@
 import type { KoaContextWithOIDC } from 'oidc-provider';
 
 import type { UnitOfWork } from '../../audit/unit-of-work.ts';
+import { consentKey } from '../consents.ts';
 import { exchangeOf, signInOf } from './authority.ts';
 
 /** Nothing for a request that exchanges no token. */
@@ -16,8 +17,9 @@ export function requireLiveExchange(ctx: KoaContextWithOIDC, unit: UnitOfWork | 
     issuedAt: new Date((authTime ?? exchange.iat) * 1000),
   });
   const { actor, clientId, through = [], iat } = exchange;
-  for (const id of [clientId, ...through])
-    unit?.requireLive({ clientId: id, issuedAt: new Date(iat * 1000) });
+  const issuedAt = new Date(iat * 1000);
+  unit?.requireLive({ clientId, consent: consentKey({ sub: accountId, clientId }), issuedAt });
+  for (const id of through) unit?.requireLive({ clientId: id, issuedAt });
   if (actor) unit?.requireLive(signInOf(actor));
 }
 

@@ -82,6 +82,17 @@ describe('judging the batches of one flush', () => {
     ).toEqual([verdict]);
   });
 
+  it.each([
+    ['before it', new Date('2026-03-01T11:59:59Z'), 'revoked'],
+    ['after it', new Date('2026-03-01T12:00:01Z'), 'accepted'],
+  ])('of a consent that was given %s and withdrawn', (_, issuedAt, verdict) => {
+    expect(
+      kinds([{ requireLive: [{ consent: 'a c', issuedAt }] }], {
+        revoked: [{ kind: 'consent', subject: 'a c', before: now }],
+      }),
+    ).toEqual([verdict]);
+  });
+
   it('does not mistake the kinds of subjects', () => {
     expect(
       kinds([{ requireLive: [{ sessionUid: 'x', issuedAt: now }] }], {

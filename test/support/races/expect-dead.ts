@@ -6,7 +6,7 @@ import { answerOf, type Node } from './deployment.ts';
 /** What one process revoked the others know after this long at most. */
 const KNOWN_EVERYWHERE_MS = 1_000;
 
-/** Within a second, on every process: the access token is inactive, the refresh token refused. */
+/** Within a second, on every process: the access token is inactive, and no key to userinfo; the refresh token refused. */
 export async function expectDead(
   nodes: readonly Node[],
   application: Application,
@@ -22,6 +22,10 @@ export async function expectDead(
       ({ active } = await introspect(node, application, accessToken));
     }
     expect(active).toBe(false);
+    const userinfo = await fetch(`${node.issuer}/oauth/userinfo`, {
+      headers: { authorization: `Bearer ${accessToken}` },
+    });
+    expect(userinfo.status).toBe(401);
     if (refreshToken === undefined) continue;
     expect(await answerOf(refresh(node, application, refreshToken, await proof()))).toMatchObject({
       status: 400,

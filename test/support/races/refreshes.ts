@@ -43,7 +43,7 @@ const KNOWN_EVERYWHERE_MS = 1_000;
 interface Family {
   application: Application;
   person: Person;
-  accountId: string;
+  account: { id: string; sub: string };
   /** Spent, longer ago than the window; only where tokens rotate. */
   spent?: string;
   current: Tokens;
@@ -81,7 +81,7 @@ export function describeRefreshes(
       const code = codeOf(await authorize(person, request, credentials));
       const grant = { code, verifier: request.verifier };
       const current = (await (await redeem(server, application, grant, await proofOf(key))).json()) as Tokens;
-      return { application, person, accountId: account.id, current, ...key };
+      return { application, person, account, current, ...key };
     };
 
     const rotateOnce = async (family: Family): Promise<void> => {
@@ -121,6 +121,9 @@ export function describeRefreshes(
       return { issued, successors: [...successors.values()] };
     };
 
+    const withdraw = ({ account, application }: Pick<Family, 'account' | 'application'>): Promise<void> =>
+      deployment.server.subjects.consents.withdraw(account, application.clientId, OPERATOR);
+
     const ENDS: [string, 'openid' | 'openid offline_access', End][] = [
       [
         'it is revoked',
@@ -132,17 +135,19 @@ export function describeRefreshes(
       [
         'the account is disabled',
         'openid offline_access',
-        ({ accountId }) => deployment.server.subjects.accounts.disable(accountId, OPERATOR),
+        ({ account }) => deployment.server.subjects.accounts.disable(account.id, OPERATOR),
       ],
+      ['the consent is withdrawn', 'openid offline_access', (family) => withdraw(family)],
       [
         'all of that happens at once',
         'openid',
-        ({ application, current, person, accountId }, node) =>
+        ({ application, current, person, account }, node) =>
           Promise.all([
             revoke(node, application, current.refresh_token!),
+            withdraw({ application, account }),
             // Whose account was disabled a moment ago is signed out already, and has no page to say so on.
             signOut(person, deployment.server).catch(() => undefined),
-            deployment.server.subjects.accounts.disable(accountId, OPERATOR),
+            deployment.server.subjects.accounts.disable(account.id, OPERATOR),
           ]),
       ],
     ];

@@ -108,7 +108,12 @@ export function createSubjects({ config, logger, state, hasher, metrics }: Subje
     outgoing,
     onError: report('clients cannot be watched'),
   });
-  const apis = createApiService({ db, clock, onError: report('APIs cannot be watched') });
+  const apis = createApiService({
+    db,
+    clock,
+    signingAlgs: config.keys.algorithms,
+    onError: report('APIs cannot be watched'),
+  });
   // A client that is deleted takes its permissions along, and an API that it stood for goes on without one.
   clients.onChange(apis.forget);
   const pings = createPings({

@@ -15,7 +15,13 @@ import { uniqueViolation, type Database, type Queryable } from '../platform/data
 import { AppError } from '../platform/errors.ts';
 import { createKeyedCache } from '../platform/keyed-cache.ts';
 import { bumpVersion, watchVersion, type VersionWatch } from '../platform/version-watch.ts';
-import { type Api, type ApiDefinition, MAX_ACCESS_TOKEN_SECONDS, type Permission } from './api.ts';
+import {
+  API_SIGNING_ALGS,
+  type Api,
+  type ApiDefinition,
+  MAX_ACCESS_TOKEN_SECONDS,
+  type Permission,
+} from './api.ts';
 import {
   changeApi,
   changedProperties,
@@ -93,6 +99,7 @@ export interface ClientPermissionsChange {
 }
 
 /**
+ * @param signingAlgs those that there are keys for
  * @param staleAfterSeconds how long APIs are still served from memory while the database cannot be asked whether they
  *   have changed; after that a look-up fails as the database does
  * @param onError told when the database cannot be watched; the watch goes on
@@ -100,12 +107,14 @@ export interface ClientPermissionsChange {
 export function createApiService({
   db,
   clock,
+  signingAlgs = API_SIGNING_ALGS,
   staleAfterSeconds = 300,
   pollIntervalMs = 1_000,
   onError = () => {},
 }: {
   db: Database;
   clock: Clock;
+  signingAlgs?: readonly string[];
   staleAfterSeconds?: number;
   pollIntervalMs?: number;
   onError?: (error: Error) => void;
@@ -136,6 +145,15 @@ export function createApiService({
     forget();
     return result;
   };
+  /** What an API has already is left to it. */
+  const checkAlg = ({ signingAlg }: ApiDefinition, before?: ApiDefinition): void => {
+    if (signingAlgs.includes(signingAlg) || before?.signingAlg === signingAlg) return;
+    throw new AppError(
+      'invalid_api',
+      400,
+      `There is no ${signingAlg} key to sign with. Add it to keys.algorithms, or choose from ${signingAlgs.join(', ')}.`,
+    );
+  };
   const record = (tx: Queryable, event: AuditEvent): Promise<unknown> =>
     appendInTransaction(tx, event, { clock });
   const lock = async (tx: Queryable, identifier: string): Promise<Api> =>
@@ -148,6 +166,7 @@ export function createApiService({
       const now = clock.now();
       checkIdentifier(identifier);
       const definition = defineApi(input);
+      checkAlg(definition);
       const checkedPermissions = permissions.map(checkPermission);
       return change(async (tx) => {
         await assertClient(tx, definition.clientId);
@@ -183,6 +202,7 @@ export function createApiService({
       change(async (tx) => {
         const before = definitionOf(await lock(tx, identifier));
         const after = changeApi(before, changes);
+        checkAlg(after, before);
         const changed = changedProperties(before, after);
         if (changed.length === 0) return reread(tx, identifier);
         await assertClient(tx, after.clientId);

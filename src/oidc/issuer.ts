@@ -180,6 +180,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
   });
   const resources = createResources({
     mayReach: createMayReach({ opened: dependencies.openedApis, clientOf }),
+    hasKeyFor: (alg) => signingAlgs.has(alg),
     apis,
     detailsFor: authorizationDetails.detailsFor,
     oidcScopes: OIDC_SCOPES,
@@ -216,10 +217,12 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
   const mayIntrospect = createMayIntrospect({ apis, findClient: clients.find });
 
   let signers = createSigners(keys.keyset().jwks.keys);
+  let signingAlgs = new Set<string>();
 
   const build = (): Provider => {
     const { jwks, signing } = keys.keyset();
     signers = createSigners(jwks.keys);
+    signingAlgs = new Set(signing.map(({ alg }) => String(alg)));
     const structuredTokens = createStructuredTokens({ issuer, keys: jwks.keys, sealer });
     return createProvider({
       tokenExchange: createTokenExchange({

@@ -53,6 +53,7 @@ type GrantSource = AuthorizationCode | DeviceCode | RefreshToken;
 
 export function createResources({
   mayReach,
+  hasKeyFor,
   apis,
   detailsFor,
   oidcScopes,
@@ -60,6 +61,8 @@ export function createResources({
 }: {
   /** Whether the client may ask for the API at all. */
   mayReach: (providerClient: object | undefined, identifier: string) => boolean;
+  /** Whether there is a key that signs by the algorithm. */
+  hasKeyFor: (alg: string) => boolean;
   apis: ApiService;
   /** The authorization details of a code or refresh token that are for the API. */
   detailsFor: (source: object, api: string) => readonly object[];
@@ -71,6 +74,9 @@ export function createResources({
   const getApi = async (identifier: string): Promise<Api> => {
     const api = await findApi(identifier);
     if (!api) throw new errors.InvalidTarget('the resource is no API that is registered here');
+    if (api.accessTokenFormat === 'jwt' && !hasKeyFor(api.signingAlg)) {
+      throw new errors.InvalidTarget(`there is no ${api.signingAlg} key to sign tokens of that API with`);
+    }
     return api;
   };
   const permittedTo = async (account: ProviderAccount, api: Api): Promise<string[]> =>

@@ -20,6 +20,7 @@ import { rotatesRefreshToken } from '../clients/refresh-options.ts';
 import { AppError } from '../platform/errors.ts';
 import { wordsOf } from './entitlement.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
+import type { ProviderAccount } from './find-account.ts';
 import type { OidcStore } from './store/port.ts';
 
 interface RefreshLimits {
@@ -91,6 +92,13 @@ function isForOnce(source: object): boolean {
   return kind === 'BackchannelAuthenticationRequest' && !scopes?.has('offline_access');
 }
 
+/** A client that is closed to whoever lacks a role is closed to those who lost it. */
+async function hasRequiredRole({ oidc }: KoaContextWithOIDC, { requireRole }: Client): Promise<boolean> {
+  if (requireRole === undefined) return true;
+  const account = oidc.account as unknown as ProviderAccount;
+  return (await account.roles()).some(({ name }) => name === requireRole);
+}
+
 export function createRefreshTokens(dependencies: RefreshTokensDependencies): RefreshTokens {
   const { ttl, apis, store, clientOf } = dependencies;
   /** Worked out where there is time to look things up, for the library asks for the lifetime in passing. */
@@ -151,6 +159,9 @@ export function createRefreshTokens(dependencies: RefreshTokensDependencies): Re
       }
       if (wordsOf(token.scope).includes('offline_access') && !client.scopes.includes('offline_access')) {
         throw new errors.InvalidGrant('the client may no longer act while the person is away');
+      }
+      if (!(await hasRequiredRole(ctx, client))) {
+        throw new errors.InvalidGrant('the person no longer has the role that the client requires');
       }
       // One that was spent while the client's tokens rotated stays so: whoever comes with it meets the judge of that.
       if (rotatesRefreshToken(client, token) || (await isSpent(token))) return true;

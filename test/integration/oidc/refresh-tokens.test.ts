@@ -155,6 +155,27 @@ it('a client that may no longer act while people are away is refused what it sti
   expect((await refresh(server, application, tokens.refresh_token)).status).toBe(200);
 });
 
+it('a client that requires a role refreshes for nobody who lost it, and a refusal spends nothing', async () => {
+  const { rbac } = server.subjects;
+  const { name: role } = await rbac.createRole({ name: 'reader' }, OPERATOR);
+  const { application, tokens, credentials } = await signIn({});
+  const { id } = credentials.account;
+  await server.subjects.clients.update(application.clientId, { requireRole: role }, OPERATOR);
+  await rbac.grantRole(id, role, OPERATOR);
+  const next = await tokensOf(await refresh(server, application, tokens.refresh_token));
+  await rbac.revokeRole(id, role, OPERATOR);
+  const refused = await refresh(server, application, next.refresh_token!);
+  expect(await refusalOf(refused)).toEqual([400, 'invalid_grant']);
+  expect(await recordedOf(server, refused)).toMatchObject([
+    {
+      type: 'token.refused',
+      payload: { reason: expect.stringContaining('the role that the client requires') },
+    },
+  ]);
+  await rbac.grantRole(id, role, OPERATOR);
+  expect((await refresh(server, application, next.refresh_token!)).status).toBe(200);
+});
+
 describe.each([
   ['that rotate', { kind: 'browser', dpopBoundAccessTokens: true }],
   ['that do not', { kind: 'browser', ...BOUND }],

@@ -106,6 +106,9 @@ export function createResources({
     const identifier = targetOf(ctx, source, requested);
     if (identifier === undefined) return;
     const api = await getApi(identifier);
+    if (predates(source, api)) {
+      throw new errors.InvalidTarget('the API of that name for which the person was asked is gone');
+    }
     if (!api.allowOfflineAccess && wordsOf(source.scope).includes('offline_access')) {
       throw new errors.InvalidTarget('the API gives no access while the person is away');
     }
@@ -210,6 +213,13 @@ export function createResources({
       }
     },
   };
+}
+
+/** Another API had the name then, and what people let be done there says nothing about this one. */
+function predates(source: GrantSource, { createdAt }: Api): boolean {
+  const { iiat, iat } = source as { iiat?: number; iat?: number };
+  const givenAt = iiat ?? iat;
+  return givenAt !== undefined && givenAt < Math.floor(createdAt.getTime() / 1000);
 }
 
 /** Details are for an API; who wants to ask userinfo none the less says so by a scope. */

@@ -259,6 +259,31 @@ describe.each<StoreKind>(['postgres', 'redis'])('access tokens for APIs, with se
     await tokensOf(await refreshFor(server, visitor.application, tokens.refresh_token!));
   });
 
+  it('are not given for an API that took the name of the one that the person was asked about', async () => {
+    const former = await registerApi(server);
+    const visitor = await registerVisitor(server, { roles: [await registerRole(server, former, ['read'])] });
+    const { identifier: resource } = former;
+    const asked = await ask(server, visitor, { resource, scope: 'openid offline_access read' });
+    const tokens = await tokensOf(await redeemFor(server, visitor.application, asked, resource));
+    await server.subjects.apis.delete(resource, OPERATOR);
+    // Times are whole seconds.
+    await new Promise((resolve) => setTimeout(resolve, 1_050));
+    const namesake = await registerApi(server, { identifier: resource });
+    const { account } = visitor.credentials;
+    await server.subjects.rbac.grantRole(
+      account.id,
+      await registerRole(server, namesake, ['read']),
+      OPERATOR,
+    );
+    const refused = await refreshFor(server, visitor.application, tokens.refresh_token!, { resource });
+    expect(await refusalOf(refused)).toEqual([400, 'invalid_target']);
+    expect(await recordedOf(server, refused)).toMatchObject([
+      { type: 'token.refused', payload: { reason: expect.stringContaining('is gone') } },
+    ]);
+    // It was not spent, and is for the person's own claims as before.
+    await tokensOf(await refreshFor(server, visitor.application, tokens.refresh_token!));
+  });
+
   it('leave a record with the API, what was given and the fingerprint of the whole JWT', async () => {
     const ledger = await registerApi(server);
     const role = await registerRole(server, ledger, ['read']);

@@ -253,6 +253,7 @@ async function serve(
     signOut: subjects.signOut,
     findLiveSession: provided.findLiveSession,
     findClient: clients.findKnown,
+    consents: subjects.consents,
     rolesOf,
     renderer,
     issuer,

@@ -9,6 +9,7 @@ import { Router } from '@koa/router';
 import type { Context, Middleware } from 'koa';
 
 import { seeOther } from '../http/page.ts';
+import { askToWithdraw, showApplications, withdrawAccess } from './applications.ts';
 import { answerApproval, showApprovals } from './approvals.ts';
 import { isUnavailable } from '../oidc/errors.ts';
 import { endSessions, showSessions } from './sessions.ts';
@@ -31,6 +32,9 @@ export function createAccountDoor(door: AccountDoor): AccountPages {
   router.post('/approvals/:id', visiting(door, answerApproval));
   router.get('/sessions', visiting(door, showSessions));
   router.post('/sessions', visiting(door, endSessions));
+  router.get('/applications', visiting(door, showApplications));
+  router.get('/applications/withdraw', visiting(door, askToWithdraw));
+  router.post('/applications/withdraw', visiting(door, withdrawAccess));
   return {
     routes: router.routes() as unknown as Middleware,
     summaryOf: (ctx) =>

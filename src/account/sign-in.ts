@@ -6,10 +6,7 @@ import { ACCOUNT_CLIENT_ID } from '../clients/own-client.ts';
 import { seeOther, sendPage } from '../http/page.ts';
 import { requestIdOf } from '../http/request-id.ts';
 import { randomToken } from '../platform/ids.ts';
-import type { AccountDoor } from './visit.ts';
-
-/** Where people may come back to; the first where they asked for none of these. */
-const PAGES = ['approvals', 'sessions'] as const;
+import { ACCOUNT_PAGES, type AccountDoor, type AccountPage } from './visit.ts';
 
 /**
  * Sends the browser to sign in, or to sign in with more, or anew. What comes back is a code that nobody redeems: the
@@ -77,8 +74,8 @@ function refuse(
 }
 
 /** @param path of a page of the account, or its last part */
-function pageAt(path: string): (typeof PAGES)[number] {
-  return PAGES.find((page) => path.split('/').at(-1) === page) ?? PAGES[0];
+function pageAt(path: string): AccountPage {
+  return ACCOUNT_PAGES.find((page) => path.split('/').at(-1) === page) ?? ACCOUNT_PAGES[0];
 }
 
 /** `__Host-` (RFC 6265bis §4.1.3.2) cannot be: the cookie is for these pages alone. */

@@ -5,6 +5,7 @@ import type { Renderer } from '../http/render.ts';
 import type { AccountFrame } from '../http/views/account.ts';
 import type { ApprovalDesk, Visitor } from '../oidc/approval-desk.ts';
 import type { FindLiveSession } from '../oidc/live-sessions.ts';
+import type { ConsentService } from '../oidc/withdrawal.ts';
 import type { Clock } from '../platform/clock.ts';
 
 interface Person {
@@ -31,6 +32,7 @@ export interface AccountDoor {
   signOut: OwnSignOut;
   findLiveSession: FindLiveSession;
   findClient: (clientId: string) => Promise<Client | undefined>;
+  consents: ConsentService;
   rolesOf: (accountId: string) => Promise<string[]>;
   renderer: Renderer;
   issuer: string;
@@ -49,8 +51,12 @@ export interface Visit {
   visitor: Visitor;
 }
 
+/** The pages of an account; the first is where people come out who asked for none of them. */
+export const ACCOUNT_PAGES = ['approvals', 'applications', 'sessions'] as const;
+export type AccountPage = (typeof ACCOUNT_PAGES)[number];
+
 /** What every page of the account shows around its own. */
-export function frameOf({ door, visitor }: Visit, current: 'approvals' | 'sessions'): AccountFrame {
+export function frameOf({ door, visitor }: Visit, current: AccountPage): AccountFrame {
   const { issuerPath } = door;
   return {
     accountEmail: visitor.account.email,
@@ -59,6 +65,11 @@ export function frameOf({ door, visitor }: Visit, current: 'approvals' | 'sessio
         href: `${issuerPath}/account/approvals`,
         label: 'Requests',
         isCurrent: current === 'approvals',
+      },
+      {
+        href: `${issuerPath}/account/applications`,
+        label: 'Apps',
+        isCurrent: current === 'applications',
       },
       {
         href: `${issuerPath}/account/sessions`,

@@ -9,6 +9,8 @@ import type { DeviceConfirmProps, DeviceDoneProps, DeviceEnterProps } from './vi
 import * as device from './views/device.ts';
 import type { ApprovalsProps } from './views/account.ts';
 import { renderApprovals } from './views/account.ts';
+import type { ApplicationsProps, WithdrawalProps } from './views/applications.ts';
+import { renderApplications, renderWithdrawal } from './views/applications.ts';
 import type { DemoErrorProps, DemoHomeProps, DemoSessionProps } from './views/demo.ts';
 import { renderDemoError, renderDemoHome, renderDemoSession } from './views/demo.ts';
 import type {
@@ -61,6 +63,8 @@ export interface Renderer {
   notFound: (props: NotFoundProps) => string;
   approvals: (props: ApprovalsProps) => string;
   sessions: (props: SessionsProps) => string;
+  applications: (props: ApplicationsProps) => string;
+  withdrawal: (props: WithdrawalProps) => string;
   home: (props: HomeProps) => string;
   demoHome: (props: DemoHomeProps) => string;
   demoSession: (props: DemoSessionProps) => string;
@@ -92,6 +96,8 @@ export function createRenderer(options: PageOptions): Renderer {
     notFound: (props) => errors.renderNotFound(page, props),
     approvals: (props) => renderApprovals(page, props),
     sessions: (props) => renderSessions(page, props),
+    applications: (props) => renderApplications(page, props),
+    withdrawal: (props) => renderWithdrawal(page, props),
     home: (props) => renderHome(page, options.branding.name, props),
     demoHome: (props) => renderDemoHome(page, props),
     demoSession: (props) => renderDemoSession(page, props),

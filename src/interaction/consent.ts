@@ -28,6 +28,7 @@ export async function showConsent({ ctx, door, interaction, at }: Visit): Promis
     ...(host === undefined ? {} : { clientHost: host }),
     ...(message && { message }),
     accountEmail: account?.email ?? '',
+    accountUrl: `${door.issuerPath}/account/applications`,
     items: account
       ? [
           ...scopes.flatMap((scope) => wordsForScope(scope, account, roles) ?? []),

@@ -10,14 +10,24 @@
 import { appendInTransaction } from '../audit/append.ts';
 import type { Actor } from '../audit/events.ts';
 import { insertRevocation } from '../audit/revocations.ts';
+import { ACCOUNT_CLIENT_ID } from '../clients/own-client.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
 import { type Consent, consentKey, deleteConsent, listConsents } from './consents.ts';
 
+/** A client that may have access to a person. */
+export interface LetIn {
+  clientId: string;
+  /** When they last signed in to it, or allowed it something. */
+  at: Date;
+}
+
 export interface ConsentService {
   /** What is remembered, of clients that ask once. In the order of the clients' ids. */
   list: (accountId: string) => Promise<Consent[]>;
+  /** Whom the person let in and has not withdrawn it from, remembered or not; our own pages apart. The newest first. */
+  letIn: (accountId: string) => Promise<LetIn[]>;
   /**
    * @param person `sub` is what tokens know the person by, `id` what the audit log does
    * @throws AppError `consent_not_found` (404) where the person never let that client do anything
@@ -37,6 +47,11 @@ export function createConsentService({
 }): ConsentService {
   return {
     list: (accountId) => listConsents(db, accountId),
+    letIn: (accountId) =>
+      findLetIn(db, {
+        accountId,
+        since: new Date(clock.now().getTime() - longestGrantSeconds * 1000),
+      }),
 
     withdraw: ({ id: accountId, sub }, clientId, by) =>
       db.transaction(async (tx) => {
@@ -65,6 +80,29 @@ export function createConsentService({
   };
 }
 
+const ACCESS_EVENTS = `('consent.granted', 'authorization.succeeded', 'device.approved', 'approval.approved')`;
+
+async function findLetIn(
+  db: Queryable,
+  { accountId, since }: { accountId: string; since: Date },
+): Promise<LetIn[]> {
+  const { rows } = await db.query<{ client_id: string; at: Date }>(
+    `select client_id, max(at) as at
+       from (select client_id, granted_at as at from consents where account_id = $1
+             union all
+             select client_id, at from audit_events a
+              where account_id = $1 and at > $2 and client_id is not null and outcome = 'success'
+                and type in ${ACCESS_EVENTS}
+                and not exists (select 1 from audit_events w
+                                 where w.account_id = $1 and w.client_id = a.client_id
+                                   and w.type = 'consent.revoked' and w.at >= a.at)) let_in
+      where client_id <> $3
+      group by client_id order by at desc, client_id limit 500`,
+    [accountId, since, ACCOUNT_CLIENT_ID],
+  );
+  return rows.map(({ client_id: clientId, at }) => ({ clientId, at }));
+}
+
 /** Also a client that asks each time, or never, or that nobody registered: the log has every sign-in and approval. */
 async function wasEverAllowed(
   db: Queryable,
@@ -74,7 +112,7 @@ async function wasEverAllowed(
     `select exists (
        select 1 from audit_events
         where account_id = $1 and client_id = $2 and outcome = 'success'
-          and type in ('consent.granted', 'authorization.succeeded', 'device.approved', 'approval.approved')
+          and type in ${ACCESS_EVENTS}
      ) as was`,
     [accountId, clientId],
   );

@@ -33,6 +33,8 @@ const PAGES = [
   '/account',
   '/account/callback',
   '/account/approvals',
+  '/account/applications',
+  '/account/applications/withdraw',
   '/account/approvals/someone',
   '/oauth/register/someone',
   '/oauth/resource-metadata',

@@ -117,6 +117,7 @@ const account = {
   accountEmail: 'ada@example.test',
   navigation: [
     { href: '/auth/account/approvals', label: 'Requests', isCurrent: true },
+    { href: '/auth/account/applications', label: 'Apps', isCurrent: false },
     { href: '/auth/account/sessions', label: 'Sign-ins', isCurrent: false },
     { href: '/auth/oauth/logout', label: 'Sign out', isCurrent: false },
   ],
@@ -141,6 +142,11 @@ const thisBrowser = {
   isThisBrowser: true,
   signedInAt: new Date('2026-11-12T11:01:22Z'),
   apps: [],
+};
+const letIn = {
+  name: 'Ledger',
+  letInAt: new Date('2026-11-12T13:01:22Z'),
+  withdrawUrl: '/auth/account/applications/withdraw?client=ledger',
 };
 const longName = 'Grundstücksverkehrsgenehmigungszuständigkeitsübertragungsverordnung';
 const refused = { kind: 'refused' } as const;
@@ -354,6 +360,26 @@ export const pageStates: readonly PageState[] = [
     html: (r) => r.sessions({ ...signedIn, sessions: [thisBrowser], apps: [], ended: 'session' }),
   },
   { name: 'signed-out-everywhere', html: (r) => r.signedOut({ isEverywhere: true }) },
+  { name: 'applications-none', html: (r) => r.applications({ ...account, applications: [] }) },
+  {
+    name: 'applications',
+    html: (r) =>
+      r.applications({
+        ...account,
+        answered: 'withdrawn',
+        applications: [letIn, { ...letIn, name: longName, letInAt: new Date('2026-09-01T08:00:00Z') }],
+      }),
+  },
+  {
+    name: 'withdrawal',
+    html: (r) =>
+      r.withdrawal({
+        ...account,
+        action: '/auth/account/applications/withdraw',
+        clientId: 'ledger',
+        clientName: longName,
+      }),
+  },
   { name: 'home-development', html: (r) => r.home({ development }) },
   {
     name: 'demo-home',

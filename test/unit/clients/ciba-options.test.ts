@@ -33,7 +33,11 @@ describe('a client that asks people without their browser', () => {
   it.each<[string, Partial<DefinitionInput>, RegExp]>([
     ['public', { authMethod: 'none', kind: 'native' }, /public client/],
     ['without openid', { scopes: ['email'] }, /scope openid/],
-    ['told, without an address', { backchannelTokenDeliveryMode: 'ping' }, /needs backchannel_client_notification_endpoint/],
+    [
+      'told, without an address',
+      { backchannelTokenDeliveryMode: 'ping' },
+      /needs backchannel_client_notification_endpoint/,
+    ],
     [
       'polling, with an address',
       { backchannelClientNotificationEndpoint: NOTIFY_AT },

@@ -31,6 +31,7 @@ const HEADINGS: Readonly<Record<string, readonly string[]>> = {
     'secret-file',
     'jwks-file',
     'jwks-uri',
+    'auth-signing-alg',
     'tls-subject-dn',
     'tls-san-dns',
     'tls-san-uri',
@@ -89,6 +90,7 @@ export function withHeadings(command: Command): Command {
 const OPTION_OF: Readonly<Record<string, string>> = {
   jwks: '--jwks-file',
   jwks_uri: '--jwks-uri',
+  token_endpoint_auth_signing_alg: '--auth-signing-alg',
   tls_client_auth_subject_dn: '--tls-subject-dn',
   tls_client_auth_san_dns: '--tls-san-dns',
   tls_client_auth_san_uri: '--tls-san-uri',

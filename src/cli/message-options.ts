@@ -3,7 +3,7 @@ import {
   ENCRYPTION_ALGS,
   ENCRYPTION_ENCS,
   type MESSAGE_OPTIONS,
-  REQUEST_SIGNING_ALGS,
+  CLIENT_SIGNING_ALGS,
   RESPONSE_SIGNING_ALGS,
 } from '../clients/message-algs.ts';
 
@@ -24,7 +24,7 @@ export const MESSAGE_ROWS: readonly MessageRow[] = [
     property: 'requestObjectSigningAlg',
     flags: '--request-signing-alg <alg>',
     description: 'the one algorithm that it signs them with',
-    choices: REQUEST_SIGNING_ALGS,
+    choices: CLIENT_SIGNING_ALGS,
   },
   signed('authorizationSignedResponseAlg', 'authorization', 'its authorization responses (JARM)'),
   ...encrypted(

@@ -1,6 +1,7 @@
 /** The options of `clients create` and `clients update` for clients with demands of their own, a row each. */
 import { Option, type Command } from 'commander';
 
+import { CLIENT_SIGNING_ALGS } from '../clients/message-algs.ts';
 import { SECURITY_PROFILES } from '../clients/profiles.ts';
 import { registeredName, type ProtocolOption, type ProtocolOptions } from '../clients/protocol-options.ts';
 import { parseDuration } from './input.ts';
@@ -79,6 +80,12 @@ const ROWS: readonly Row[] = [
     property: 'backchannelClientNotificationEndpoint',
     flags: '--backchannel-notify-at <uri>',
     description: 'where it is told, for ping',
+  },
+  {
+    property: 'tokenEndpointAuthSigningAlg',
+    flags: '--auth-signing-alg <alg>',
+    description: 'the one algorithm that it signs its assertions with, for private_key_jwt',
+    choices: CLIENT_SIGNING_ALGS,
   },
   {
     property: 'tlsClientAuthSubjectDn',

@@ -275,6 +275,11 @@ function checkAuthentication(definition: ClientDefinition): void {
   if (authMethod === 'private_key_jwt' && (jwks === undefined) === (jwksUri === undefined)) {
     throw refuse('private_key_jwt needs the public keys, as one of jwks and jwks_uri');
   }
+  if (definition.tokenEndpointAuthSigningAlg !== undefined && authMethod !== 'private_key_jwt') {
+    throw refuse(
+      `token_endpoint_auth_signing_alg is for private_key_jwt, and this client uses ${authMethod}`,
+    );
+  }
   const mayHaveKeys = authMethod === 'private_key_jwt' || hasCertificate(definition) || needsKeys(definition);
   if (!mayHaveKeys && (jwks !== undefined || jwksUri !== undefined)) {
     throw refuse(

@@ -4,8 +4,8 @@
  */
 import { z } from 'zod';
 
-/** What requests can be signed with (RFC 9101 §10.2): never `none`. */
-export const REQUEST_SIGNING_ALGS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
+/** What clients can sign with, their requests (RFC 9101 §10.2) and assertions (RFC 7523): never `none`. */
+export const CLIENT_SIGNING_ALGS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
 
 /** What our answers can be signed with: ML-DSA-65 where the operator has enabled it (`keys.algorithms`). */
 export const RESPONSE_SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA', 'ML-DSA-65'] as const;
@@ -24,8 +24,8 @@ const encryptionEnc = z.enum(ENCRYPTION_ENCS).exactOptional();
 export const MESSAGE_OPTIONS = {
   /** Whether every authorization request must be signed (RFC 9101 §10.5). */
   requireSignedRequestObject: z.boolean().exactOptional(),
-  /** The one algorithm of its signed requests; without it any of `REQUEST_SIGNING_ALGS`. */
-  requestObjectSigningAlg: z.enum(REQUEST_SIGNING_ALGS).exactOptional(),
+  /** The one algorithm of its signed requests; without it any of `CLIENT_SIGNING_ALGS`. */
+  requestObjectSigningAlg: z.enum(CLIENT_SIGNING_ALGS).exactOptional(),
   /** Of answers in `response_mode=jwt` (JARM §3); RS256 without it. */
   authorizationSignedResponseAlg: signedResponse,
   authorizationEncryptedResponseAlg: encryptionAlg,

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 
 import { AppError } from '../platform/errors.ts';
-import { MESSAGE_OPTION_NAMES, MESSAGE_OPTIONS } from './message-algs.ts';
+import { CLIENT_SIGNING_ALGS, MESSAGE_OPTION_NAMES, MESSAGE_OPTIONS } from './message-algs.ts';
 import { SECURITY_PROFILES } from './profiles.ts';
 
 const MAX_AGE_SECONDS = 400 * 86_400;
@@ -40,6 +40,8 @@ const schema = z.strictObject({
     .max(2)
     .exactOptional(),
   ...MESSAGE_OPTIONS,
+  /** The one algorithm of its assertions (RFC 7591 §2); without it any of `CLIENT_SIGNING_ALGS`. */
+  tokenEndpointAuthSigningAlg: z.enum(CLIENT_SIGNING_ALGS).exactOptional(),
   /** The certificate that the client authenticates with, by one of these (RFC 8705 §2.1.2). */
   tlsClientAuthSubjectDn: z.string().exactOptional(),
   tlsClientAuthSanDns: z.string().exactOptional(),
@@ -76,6 +78,7 @@ const PROVIDER_OPTIONS: ReadonlySet<ProtocolOption> = new Set([
   'defaultMaxAge',
   'defaultAcrValues',
   ...MESSAGE_OPTION_NAMES,
+  'tokenEndpointAuthSigningAlg',
   'tlsClientAuthSubjectDn',
   'tlsClientAuthSanDns',
   'tlsClientAuthSanUri',

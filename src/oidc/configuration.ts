@@ -7,6 +7,7 @@ import { type Adapter, type Configuration, errors, type Grant, type KoaContextWi
 import { MAX_ACCESS_TOKEN_SECONDS } from '../apis/api.ts';
 import { DPOP_SIGNING_ALGS } from '../apis/metadata.ts';
 import { AUTH_METHODS, type Client } from '../clients/client.ts';
+import { CLIENT_SIGNING_ALGS } from '../clients/message-algs.ts';
 import { GATEHOUSE_METADATA } from '../clients/metadata.ts';
 import type { SigningAlg } from '../keys/signing-key.ts';
 import { CLAIMS_OF_SCOPE, createAssertClaims } from './claims-parameter.ts';
@@ -77,8 +78,6 @@ export interface ConfigurationInput {
   deviceFlow: NonNullable<NonNullable<Configuration['features']>['deviceFlow']>;
 }
 
-const CLIENT_ASSERTION_ALGS = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] as const;
-
 export const DPOP_ALGS = DPOP_SIGNING_ALGS;
 
 const MAX_ASSERTION_SECONDS = 86_400;
@@ -120,7 +119,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
       ...Object.fromEntries(
         ['introspection', 'revocation'].flatMap((endpoint) => [
           [`${endpoint}_endpoint_auth_methods_supported`, [...AUTH_METHODS]],
-          [`${endpoint}_endpoint_auth_signing_alg_values_supported`, [...CLIENT_ASSERTION_ALGS]],
+          [`${endpoint}_endpoint_auth_signing_alg_values_supported`, [...CLIENT_SIGNING_ALGS]],
         ]),
       ),
       // Our pages speak English; `ui_locales` may ask for anything.
@@ -175,7 +174,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     acceptQueryParamAccessTokens: false,
     clientAuthMethods: [...AUTH_METHODS],
     enabledJWA: {
-      clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGS],
+      clientAuthSigningAlgValues: [...CLIENT_SIGNING_ALGS],
       ...messageAlgs(input.signingAlgs),
       dPoPSigningAlgValues: [...DPOP_ALGS],
     },

@@ -5,7 +5,7 @@
  */
 import type { Configuration, KoaContextWithOIDC, Provider } from 'oidc-provider';
 
-import { ENCRYPTION_ALGS, ENCRYPTION_ENCS, REQUEST_SIGNING_ALGS } from '../clients/message-algs.ts';
+import { ENCRYPTION_ALGS, ENCRYPTION_ENCS, CLIENT_SIGNING_ALGS } from '../clients/message-algs.ts';
 import type { SigningAlg } from '../keys/signing-key.ts';
 
 type Algs = NonNullable<Configuration['enabledJWA']>;
@@ -13,7 +13,7 @@ type Algs = NonNullable<Configuration['enabledJWA']>;
 /** @param signingAlgs those that have a key */
 export function messageAlgs(signingAlgs: readonly SigningAlg[]): Algs {
   return {
-    requestObjectSigningAlgValues: [...REQUEST_SIGNING_ALGS],
+    requestObjectSigningAlgValues: [...CLIENT_SIGNING_ALGS],
     // There is no key of ours that requests could be encrypted to.
     requestObjectEncryptionAlgValues: [],
     requestObjectEncryptionEncValues: [],

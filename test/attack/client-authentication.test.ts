@@ -329,6 +329,20 @@ describe('a client assertion', () => {
     await expectRefused(await assert(assertion), 400, 'invalid_request');
   });
 
+  it('is refused by any algorithm but the one that the client has bound itself to', async () => {
+    const ec = await generateKeyPair('ES256', { extractable: true });
+    const keys = [jwk, { ...(await exportJWK(ec.publicKey)), kid: 'k2', use: 'sig' }];
+    const bound = await registerMachine({
+      authMethod: 'private_key_jwt',
+      jwks: { keys },
+      tokenEndpointAuthSigningAlg: 'ES256',
+    });
+    const own = (): object => ({ ...claims(), iss: bound.clientId, sub: bound.clientId });
+    await expectRefused(await assert(await sign({ ...own() })), 401, 'invalid_client');
+    const header = { alg: 'ES256', kid: 'k2' };
+    expect((await assert(await sign({ ...own() }, { header, by: ec.privateKey }))).status).toBe(200);
+  });
+
   it('is refused under another type or another client_id', async () => {
     await expectRefused(
       await assert(await sign(claims()), {

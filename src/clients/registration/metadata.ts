@@ -49,6 +49,7 @@ type Metadata = z.infer<typeof schema>;
 /** Checked with the rest of a client's options (protocol-options.ts), for they are the same. */
 export const REGISTRABLE_OPTIONS = [
   ...MESSAGE_OPTION_NAMES,
+  'tokenEndpointAuthSigningAlg',
   'tlsClientCertificateBoundAccessTokens',
   'subjectType',
 ] as const satisfies readonly ProtocolOption[];
@@ -131,7 +132,7 @@ export function definitionFrom(
       frontchannelLogoutUri: metadata.frontchannel_logout_uri,
       frontchannelLogoutSessionRequired: metadata.frontchannel_logout_session_required,
     }),
-    ...options,
+    ...forMethod(options, authMethod),
   };
 }
 
@@ -238,6 +239,15 @@ function authMethodOf(
   throw refuse(
     `token_endpoint_auth_method ${JSON.stringify(method.slice(0, 60))} is not for clients that register themselves here; choose from ${authMethods.join(', ')}`,
   );
+}
+
+/** Some libraries always name the algorithm of assertions; where the client makes none it means nothing. */
+function forMethod(
+  { tokenEndpointAuthSigningAlg: alg, ...options }: Options,
+  authMethod: AuthMethod,
+): Options {
+  const isMeant = authMethod === 'private_key_jwt' && alg !== undefined;
+  return isMeant ? { ...options, tokenEndpointAuthSigningAlg: alg } : options;
 }
 
 function scopesOf(

@@ -102,6 +102,13 @@ describe('a client that registers itself', () => {
     expect(page.html).toContain('name="password"');
   });
 
+  it('is held to the algorithm of its assertions, where it makes any', async () => {
+    const alg = { token_endpoint_auth_signing_alg: 'ES256' };
+    const signed = { token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [signing.jwk] } };
+    expect((await registered({ ...signed, ...alg })).body).toMatchObject(alg);
+    expect((await registered(alg)).body).not.toHaveProperty('token_endpoint_auth_signing_alg');
+  });
+
   it('gets its ID tokens encrypted to the key that it registered', async () => {
     const client = await registered({
       token_endpoint_auth_method: undefined,

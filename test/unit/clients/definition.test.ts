@@ -148,6 +148,11 @@ describe('a client that would be weaker than the standards allow is refused', ()
       { ...WEB, authMethod: 'private_key_jwt', jwks: JWKS, jwksUri: 'https://wiki.example/jwks' },
       /one of jwks and jwks_uri/,
     ],
+    [
+      'an algorithm of assertions beside a secret',
+      { ...WEB, tokenEndpointAuthSigningAlg: 'ES256' },
+      /private_key_jwt/,
+    ],
     ['keys beside a secret', { ...WEB, jwks: JWKS }, /private_key_jwt/],
     [
       'keys over plain http',

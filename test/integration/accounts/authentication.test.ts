@@ -272,7 +272,7 @@ describe('what an attempt tells of the account', () => {
     /** The lower quartile of each kind's times. */
     const measure = async (): Promise<Map<string, number>> => {
       const samples = new Map<string, number[]>(Object.keys(attempts).map((kind) => [kind, []]));
-      for (let round = 0; round < 25; round += 1) {
+      for (let round = 0; round < 15; round += 1) {
         // Interleaved, so that what else the machine does falls on all alike.
         for (const [kind, attempt] of Object.entries(attempts)) {
           const startedAt = performance.now();
@@ -293,7 +293,8 @@ describe('what an attempt tells of the account', () => {
       if (different.length === 0) break;
     }
     expect(different).toEqual([]);
-  });
+    // Hashes give way to whatever else runs here: on a busy machine a comparison takes ten times as long.
+  }, 180_000);
 
   it('is not told by a full queue either: everybody is busy at once, before anything is looked up', async () => {
     const attempts = await kinds();

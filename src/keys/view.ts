@@ -62,19 +62,43 @@ export function createKeyView({
   const load = coalesce(async () => {
     isLoadDue = true;
     const [signing, cookie] = await Promise.all([listLiveKeys(db, clock.now()), listCookieKeys(db)]);
-    const known = privateJwks;
-    privateJwks = new Map(
-      signing.map((key) => [
-        key.kid,
-        known.get(key.kid) ?? (key.isExternal ? key.publicJwk : openPrivateJwk(sealer, key)),
-      ]),
+    const jwks = openedOf(
+      signing,
+      ({ kid }) => kid,
+      (key) => privateJwks.get(key.kid) ?? (key.isExternal ? key.publicJwk : openPrivateJwk(sealer, key)),
     );
-    cookieSecrets = new Map(cookie.map((key) => [key.id, openCookieKey(sealer, key)]));
-    signingKeys = signing;
-    cookieKeys = cookie;
+    const secrets = openedOf(
+      cookie,
+      ({ id }) => id,
+      (key) => openCookieKey(sealer, key),
+    );
+    privateJwks = jwks;
+    cookieSecrets = secrets;
+    signingKeys = signing.filter(({ kid }) => jwks.has(kid));
+    cookieKeys = cookie.filter(({ id }) => secrets.has(id));
     isLoadDue = false;
     announce();
   });
+  /**
+   * At the start a key that cannot be opened is a mistake to be told of. Later it is left out: whoever made it with
+   * another secret key must not keep this process from hearing that some key was withdrawn.
+   */
+  const openedOf = <Key, Opened>(
+    keys: readonly Key[],
+    idOf: (key: Key) => string,
+    open: (key: Key) => Opened,
+  ): Map<string, Opened> => {
+    const opened = new Map<string, Opened>();
+    for (const key of keys) {
+      try {
+        opened.set(idOf(key), open(key));
+      } catch (error) {
+        if (signingKeys === undefined) throw error;
+        onError(error as Error);
+      }
+    }
+    return opened;
+  };
   const keyset = (): Keyset => {
     if (!signingKeys) throw new Error('the keys are not loaded yet: start() comes first');
     const view = viewAt(signingKeys, clock.now());

@@ -17,7 +17,7 @@ export const sealer = createSealer([sealingKeyFrom(SECRET)]);
 type Overrides = Partial<
   Pick<
     Parameters<typeof createKeyService>[0],
-    'db' | 'sealer' | 'pollIntervalMs' | 'rotateAfterSeconds' | 'algorithms'
+    'db' | 'sealer' | 'pollIntervalMs' | 'rotateAfterSeconds' | 'algorithms' | 'onError'
   >
 >;
 

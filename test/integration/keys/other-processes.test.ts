@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import type { Database } from '../../../src/platform/database.ts';
+import { createSealer, sealingKeyFrom } from '../../../src/platform/seal.ts';
 import { BY, kidsOf, LONGEST, PUBLISH, SLACK, useKeyServices } from '../../support/key-services.ts';
 
 const env = useKeyServices();
@@ -67,5 +68,20 @@ describe('another process', () => {
     expect(other.keyset()).toEqual(before);
     isAway = false;
     await settles(() => kidsOf(other.keyset().signing)[0] === made!.kid, 1_500);
+  });
+
+  it('with another secret key keeps nobody from hearing that a key was withdrawn', async () => {
+    const faults: string[] = [];
+    const one = await env.started({ onError: ({ message }) => faults.push(message) });
+    const old = one.keyset().signing.find(({ alg }) => alg === 'ES256')!.kid!;
+    const stranger = env.build({
+      sealer: createSealer([sealingKeyFrom('another secret key, just as long')]),
+    });
+    const [unreadable] = await stranger.rotate({ alg: 'RS256' }, BY);
+    await one.rotate({ alg: 'ES256', immediately: true }, BY);
+    await one.retire(old, BY, { withdrawNow: true });
+    await settles(() => !kidsOf(one.keyset().jwks.keys).includes(old), 1_500);
+    expect(kidsOf(one.keyset().jwks.keys)).not.toContain(unreadable!.kid);
+    expect(faults).toContainEqual(expect.stringContaining(`Signing key ${unreadable!.kid} cannot be opened`));
   });
 });

@@ -50,6 +50,7 @@ const REFUSALS = {
   'userinfo.error': 'userinfo.refused',
   'end_session.error': 'session.end_refused',
   'end_session_confirm.error': 'session.end_refused',
+  'end_session_success.error': 'session.end_refused',
 } as const;
 
 export function createEventRecorder(settings: EventSettings): EventRecorder {

@@ -96,6 +96,18 @@ async function signInFor(apis: RegisteredApi[], input: Partial<NewClient> = {}) 
   return { application, tokens: tokens as Required<Tokens>, visitor };
 }
 
+it('a refresh for one API keeps to the strictest that the grant is for', async () => {
+  const [strict, mild] = [
+    await registerApi(server, { refreshTokenIdleSeconds: 300 }),
+    await registerApi(server),
+  ];
+  const { application, tokens } = await signInFor([mild, strict]);
+  const next = await tokensOf(
+    await refreshFor(server, application, tokens.refresh_token, { resource: mild.identifier }),
+  );
+  expectAbout(await lifeOf(application, next.refresh_token), 300);
+});
+
 describe('the life of a refresh token', () => {
   it.each<[string, Partial<NewClient>, Partial<NewApi>[], number]>([
     ['the settings, where nobody else says', {}, [], IDLE],
@@ -310,16 +322,4 @@ describe('a refresh token that does not rotate', () => {
     await server.subjects.clients.update(application.clientId, { rotateRefreshTokens: null }, OPERATOR);
     expect((await use(tokens.refresh_token)).refresh_token).not.toBe(tokens.refresh_token);
   });
-});
-
-it('a refresh for one API keeps to the strictest that the grant is for', async () => {
-  const [strict, mild] = [
-    await registerApi(server, { refreshTokenIdleSeconds: 300 }),
-    await registerApi(server),
-  ];
-  const { application, tokens } = await signInFor([mild, strict]);
-  const next = await tokensOf(
-    await refreshFor(server, application, tokens.refresh_token, { resource: mild.identifier }),
-  );
-  expectAbout(await lifeOf(application, next.refresh_token), 300);
 });

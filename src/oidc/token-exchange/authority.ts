@@ -6,7 +6,9 @@
 import { type AdapterPayload, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { z } from 'zod';
 
+import type { LiveSubject } from '../../audit/batch.ts';
 import type { RevocationList } from '../../audit/revocations.ts';
+import { consentKey } from '../consents.ts';
 import type { IsDead } from '../liveness.ts';
 import type { Resources } from '../resources.ts';
 import type { Model, OidcStore, SessionAuthorizations, StoredPayload } from '../store/port.ts';
@@ -30,27 +32,30 @@ export const exchangeSchema = z.strictObject({
   through: z.array(z.string()).exactOptional(),
   /** By API, what the tokens before this one permitted there: a way round leads no further. */
   reach: z.record(z.string(), z.array(z.string())).exactOptional(),
-  /** A person who acts: with their sign-in, the right to act ends. */
-  actor: z
-    .strictObject({
-      accountId: z.string(),
-      authTime: z.number(),
-      grantId: z.string().exactOptional(),
-      sessionUid: z.string().exactOptional(),
-    })
+  /** People who act, for this token or for one before it: with the sign-in of each, the right to act ends. */
+  actors: z
+    .array(
+      z.strictObject({
+        accountId: z.string(),
+        authTime: z.number(),
+        grantId: z.string().exactOptional(),
+        sessionUid: z.string().exactOptional(),
+        /** Of the token that they showed. */
+        clientId: z.string(),
+        iat: z.number(),
+      }),
+    )
     .exactOptional(),
 });
 export type Exchange = z.infer<typeof exchangeSchema>;
-export type ActingPerson = NonNullable<Exchange['actor']>;
+export type ActingPerson = NonNullable<Exchange['actors']>[number];
 
-/** The person's sign-in, as revocations name it. */
-export function signInOf({ authTime, ...subject }: ActingPerson): {
-  accountId: string;
-  grantId?: string;
-  sessionUid?: string;
-  issuedAt: Date;
-} {
-  return { ...subject, issuedAt: new Date(authTime * 1000) };
+/** What must go on for a person to act, as revocations name it: the sign-in, and that they let the client in. */
+export function standingOf({ authTime, clientId, iat, ...signIn }: ActingPerson): LiveSubject[] {
+  return [
+    { ...signIn, issuedAt: new Date(authTime * 1000) },
+    { consent: consentKey({ sub: signIn.accountId, clientId }), issuedAt: new Date(iat * 1000) },
+  ];
 }
 
 /** What the request under way exchanges, for those who store, sign and record its token. */
@@ -149,13 +154,13 @@ export function createStanding({ store, revocations, isDead }: StandingDependenc
   return async (payload: AdapterPayload): Promise<AdapterPayload | undefined> => {
     if (payload['exchange'] === undefined) return payload;
     const exchange = exchangeSchema.parse(payload['exchange']);
-    const { clientId, iat, parents, through = [], actor } = exchange;
+    const { clientId, iat, parents, through = [], actors = [] } = exchange;
     const isRevoked =
       parents.some((tokenId) => revocations.isRevoked({ tokenId })) ||
       [clientId, ...through].some((id) =>
         revocations.isRevoked({ clientId: id, issuedAt: new Date(iat * 1000) }),
       ) ||
-      (actor !== undefined && revocations.isRevoked(signInOf(actor)));
+      actors.flatMap(standingOf).some(revocations.isRevoked);
     if (isRevoked) return undefined;
     const stand = await Promise.all([
       grantStands(String(payload['grantId']), payload, exchange),

@@ -153,7 +153,8 @@ export function registerTokenExchange(provider: Provider, dependencies: TokenExc
     const subject = await presented.subject(ctx, client, request.subject);
     const actor = request.actor && (await presented.actor(ctx, client, request.actor));
     checkPolicy(client, subject, actor);
-    if (!(await stands(subject))) throw refuse('the sign-in that it stands on has ended');
+    const actors = [...(subject.actors ?? []), ...(actor?.person ? [actor.person] : [])];
+    if (!(await stands({ ...subject, actors }))) throw refuse('the sign-in that it stands on has ended');
     const account = await accountOf(ctx, client, subject);
     if (actor?.person && !(await findAccount(ctx, actor.person.accountId))) {
       throw refuse('the account of the actor is gone or disabled');
@@ -172,7 +173,7 @@ export function registerTokenExchange(provider: Provider, dependencies: TokenExc
         parents,
         ...pick(subject, ['through']),
         ...reachOf(subject),
-        ...(actor?.person ? { actor: actor.person } : {}),
+        ...(actors.length > 0 ? { actors } : {}),
       },
       ...pick(subject, ['grantId', 'accountId', 'sessionUid', 'authTime', 'acr', 'amr']),
       ...(act ? { act } : {}),

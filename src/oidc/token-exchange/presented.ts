@@ -87,6 +87,7 @@ export function createPresentedTokens(dependencies: PresentedDependencies): Pres
       ...bindingOf(token),
       parents: [...(carried?.parents ?? []), digest(String(payload.jti))],
       ...(carried ? { through: [...new Set([...(carried.through ?? []), String(token.clientId)])] } : {}),
+      ...(carried?.actors === undefined ? {} : { actors: carried.actors }),
       ...(carried?.reach === undefined ? {} : { reach: carried.reach }),
     };
   };
@@ -118,6 +119,8 @@ export function createPresentedTokens(dependencies: PresentedDependencies): Pres
           authTime: person.authTime ?? person.iat,
           grantId: person.grantId,
           ...(person.sessionUid === undefined ? {} : { sessionUid: person.sessionUid }),
+          clientId: person.signedInTo,
+          iat: person.iat,
         },
         exp: person.exp,
         ...(person.jkt === undefined ? {} : { jkt: person.jkt }),

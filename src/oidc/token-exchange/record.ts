@@ -3,7 +3,7 @@ import type { KoaContextWithOIDC } from 'oidc-provider';
 
 import type { UnitOfWork } from '../../audit/unit-of-work.ts';
 import { consentKey } from '../consents.ts';
-import { exchangeOf, signInOf } from './authority.ts';
+import { exchangeOf, standingOf } from './authority.ts';
 
 /** Nothing for a request that exchanges no token. */
 export function requireLiveExchange(ctx: KoaContextWithOIDC, unit: UnitOfWork | undefined): void {
@@ -16,11 +16,11 @@ export function requireLiveExchange(ctx: KoaContextWithOIDC, unit: UnitOfWork | 
     ...(sessionUid === undefined ? {} : { sessionUid }),
     issuedAt: new Date((authTime ?? exchange.iat) * 1000),
   });
-  const { actor, clientId, through = [], iat } = exchange;
+  const { actors = [], clientId, through = [], iat } = exchange;
   const issuedAt = new Date(iat * 1000);
   unit?.requireLive({ clientId, consent: consentKey({ sub: accountId, clientId }), issuedAt });
   for (const id of through) unit?.requireLive({ clientId: id, issuedAt });
-  if (actor) unit?.requireLive(signInOf(actor));
+  for (const subject of actors.flatMap(standingOf)) unit?.requireLive(subject);
 }
 
 export interface ExchangeRecord {

@@ -1,6 +1,6 @@
 import { errors } from 'oidc-provider';
 
-import type { Act } from './authority.ts';
+import type { Act, ActingPerson } from './authority.ts';
 
 /** The sign-in that a token tells of, and how far it reaches. */
 export interface Subject {
@@ -27,6 +27,8 @@ export interface Subject {
   parents: string[];
   /** Clients that got it for one of another client. */
   through?: string[];
+  /** People who act already, and with whose sign-in it ends. */
+  actors?: ActingPerson[];
   /** By API, what the tokens that were exchanged for this one permitted there. */
   reach?: Record<string, string[]>;
 }

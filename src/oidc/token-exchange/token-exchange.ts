@@ -49,6 +49,7 @@ export function createTokenExchange(input: TokenExchangeInput): TokenExchange {
         iat: subject.iat,
         parents: subject.parents,
         ...(subject.through ? { through: subject.through } : {}),
+        ...(subject.actors ? { actors: subject.actors } : {}),
       },
     };
     if (isDead('AccessToken', '', payload)) return false;

@@ -327,7 +327,7 @@ describe('a person who acts', () => {
       actor_token: worker.tokens.access_token,
       actor_token_type: ACCESS_TOKEN,
     });
-    return { desk, worker, tokens: await tokensOf(response) };
+    return { desk, customer, worker, tokens: await tokensOf(response) };
   };
 
   it('is named, and what they got ends with their sign-in', async () => {
@@ -344,6 +344,47 @@ describe('a person who acts', () => {
     const { desk, worker, tokens } = await atWork();
     await server.subjects.accounts.disable(worker.credentials.account.id, OPERATOR);
     await expectEnded(tokens.access_token, desk.vault.standing);
+  });
+
+  it('has nothing left once they withdraw the application that they work at, and gets nothing more', async () => {
+    const { desk, customer, worker, tokens } = await atWork();
+    const { account } = worker.credentials;
+    await server.subjects.consents.withdraw(account, desk.service.clientId, OPERATOR);
+    await expectEnded(tokens.access_token, desk.vault.standing);
+    const again = await tokenRequest(server, desk.service, {
+      ...exchangeOf(customer.tokens.access_token, desk.vault.identifier),
+      actor_token: worker.tokens.access_token,
+      actor_token_type: ACCESS_TOKEN,
+    });
+    expect(await refusalOf(again)).toEqual([400, 'invalid_request']);
+  });
+
+  it.each<[string, (worker: Caller) => Promise<unknown>]>([
+    ['signs out', ({ person }) => signOut(person, server)],
+    ['is disabled', ({ credentials }) => server.subjects.accounts.disable(credentials.account.id, OPERATOR)],
+  ])('ends what was got in exchange for theirs as well, when that person %s', async (_name, end) => {
+    const { desk, customer, worker, tokens } = await atWork();
+    const archive = await setScene(server, {
+      vault: { accessTokenFormat: 'opaque' },
+      service: { tokenExchangeSubjectClients: [desk.service.clientId] },
+    });
+    // The second service stands for the first one's vault.
+    await server.subjects.apis.update(
+      desk.vault.identifier,
+      { clientId: archive.service.clientId },
+      OPERATOR,
+    );
+    const role = await registerRole(server, archive.vault, ['read']);
+    await server.subjects.rbac.grantRole(customer.credentials.account.id, role, OPERATOR);
+    const { access_token: second } = await tokensOf(
+      await tokenRequest(server, archive.service, exchangeOf(tokens.access_token, archive.vault.identifier)),
+    );
+    expect(await introspect(server, archive.vault.standing, second)).toMatchObject({
+      active: true,
+      act: { sub: worker.credentials.account.sub },
+    });
+    await end(worker);
+    await expectEnded(second, archive.vault.standing);
   });
 });
 

@@ -73,9 +73,9 @@ function refuse(
   sendPage(ctx, html, status);
 }
 
-/** @param path of a page of the account, or its last part */
+/** @param path of a page of the account, or its name */
 function pageAt(path: string): AccountPage {
-  return ACCOUNT_PAGES.find((page) => path.split('/').at(-1) === page) ?? ACCOUNT_PAGES[0];
+  return ACCOUNT_PAGES.find((page) => path.split('/').includes(page)) ?? ACCOUNT_PAGES[0];
 }
 
 /** `__Host-` (RFC 6265bis §4.1.3.2) cannot be: the cookie is for these pages alone. */

@@ -30,7 +30,11 @@ export function recorded(run: <T>(work: (unit: Recording) => T) => T): Middlewar
         await next();
       } catch (error) {
         await unit.rollback();
-        if (!(error instanceof AppError) || error.status >= 500) throw error;
+        if (!(error instanceof AppError) || error.status >= 500) {
+          // What lasts beyond a rollback: why the answer is withheld, where the log can still be written.
+          await unit.commit().catch(() => {});
+          throw error;
+        }
         unit.record(refusal(ctx, error.status, error.code, reasonOf(error)));
         await unit.commit();
         throw error;

@@ -30,9 +30,10 @@ export function createEncryptToClient({
 }): EncryptToClient {
   return async (clientId, jwt) => {
     const client = (await provider().Client.find(clientId)) as unknown as EncryptedTo | undefined;
-    const alg = client?.idTokenEncryptedResponseAlg;
-    const enc = client?.idTokenEncryptedResponseEnc;
-    if (!client || alg === undefined || enc === undefined) return jwt;
+    // Deleted meanwhile, or no client to the library: never in the clear, where it may have asked for more.
+    if (!client) throw noKey(new Error('there is no such client'));
+    const { idTokenEncryptedResponseAlg: alg, idTokenEncryptedResponseEnc: enc } = client;
+    if (alg === undefined || enc === undefined) return jwt;
     const { asymmetricKeyStore: keys } = client;
     await fetchingFor
       .run(client, () => keys.refresh())

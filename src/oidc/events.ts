@@ -206,7 +206,8 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
       ...exchangeRecord(ctx, fingerprint),
     },
   });
-  onGrant?.(grantType, 'success', ctx.oidc.client?.clientId);
+  const clientId = ctx.oidc.client?.clientId;
+  unit?.onCommit(async () => onGrant?.(grantType, 'success', clientId));
 }
 
 /** Of what is a signed JWT: three parts. Opaque tokens have one, encrypted ones five. */

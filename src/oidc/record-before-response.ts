@@ -6,7 +6,7 @@
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 
-import { isAuditUnavailable, isRevokedConflict, isSpendConflict } from '../audit/errors.ts';
+import { isRevokedConflict, isSpendConflict } from '../audit/errors.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { AppError } from '../platform/errors.ts';
@@ -60,7 +60,7 @@ export function recordBeforeResponse(keeping: RecordKeeping): Middleware {
       // What this request spent before it failed is not spent: the client that tries again succeeds.
       await unit.rollback();
       withhold(ctx, keeping, failure);
-      return unit.isEmpty() ? undefined : commit(ctx, unit, keeping);
+      return commitLasting(ctx, unit, keeping);
     }
     if (failure) unit.dropStaged();
     if (isFault(failure)) {
@@ -111,8 +111,18 @@ async function recordSignOut(
     if (!isUnavailable(error)) throw error;
     await unit.rollback();
     withhold(ctx, keeping, error);
+    await commitLasting(ctx, unit, keeping);
     return undefined;
   }
+}
+
+/** What tells why an answer is withheld outlives the rollback. */
+async function commitLasting(
+  ctx: KoaContextWithOIDC,
+  unit: UnitOfWork,
+  keeping: RecordKeeping,
+): Promise<void> {
+  if (!unit.isEmpty()) await commit(ctx, unit, keeping);
 }
 
 /** Instead of the redirect, which the page offers, and makes by itself where there is script. */
@@ -132,7 +142,7 @@ async function commit(ctx: KoaContextWithOIDC, unit: UnitOfWork, keeping: Record
   } catch (error) {
     if (isSpendConflict(error) || isRevokedConflict(error)) {
       await refuseConflict(ctx, unit, error, keeping);
-    } else if (isAuditUnavailable(error) || isUnavailable(error)) {
+    } else if (isUnavailable(error)) {
       withhold(ctx, keeping, error);
     } else if (error instanceof errors.InvalidGrant) {
       await refuseEnded(ctx, unit, error, keeping);

@@ -152,6 +152,10 @@ export function createRefreshTokens(dependencies: RefreshTokensDependencies): Re
       const { RefreshToken: token } = ctx.oidc.entities;
       const client = ctx.oidc.client && clientOf(ctx.oidc.client);
       if (!token || !client) throw new Error('a refresh without a token or a client');
+      // The library says so when the token has been spent.
+      if (ctx.get('DPoP') && (client.tlsClientCertificateBoundAccessTokens || token['x5t#S256'])) {
+        throw new errors.InvalidRequest('multiple proof-of-possession mechanisms are not allowed');
+      }
       const { absoluteSeconds } = await prepare(ctx, token);
       // Both may have been tightened since the token was given.
       if (token.totalLifetime() >= absoluteSeconds) {

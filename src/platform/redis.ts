@@ -70,13 +70,24 @@ function credentialsIn(url: string): { username?: string; password?: string; tls
 }
 
 /**
- * Refuses a Redis that would lose tokens by itself.
+ * Refuses a Redis that would lose tokens by itself, and a node of a cluster that is taken for all of it.
  *
- * @throws AppError `redis_too_old` below version 7, `redis_evicts` unless `maxmemory-policy` is `noeviction`
+ * @throws AppError `redis_too_old` below version 7, `redis_evicts` unless `maxmemory-policy` is `noeviction`,
+ *   `redis_is_cluster` where scripts may look at one key only and nobody said so
  */
 export async function assertRedisUsable(redis: Redis): Promise<void> {
   const nodes = isRedisCluster(redis) ? redis.nodes('master') : [redis];
-  for (const node of nodes) assertInfoUsable(await node.info());
+  for (const node of nodes) {
+    const info = await node.info();
+    assertInfoUsable(info);
+    if (!isRedisCluster(redis) && /^redis_mode:cluster/m.test(info)) {
+      throw new AppError(
+        'redis_is_cluster',
+        500,
+        'That Redis is a node of a Redis Cluster. Set GATEHOUSE_REDIS_CLUSTER to true.',
+      );
+    }
+  }
 }
 
 function assertInfoUsable(info: string): void {
@@ -106,7 +117,7 @@ export function isRedisUnavailable(error: unknown): boolean {
     name === 'MaxRetriesPerRequestError' ||
     code === 'ECONNREFUSED' ||
     code === 'ECONNRESET' ||
-    /Stream isn't writeable|Connection is closed|Command timed out|^LOADING|^READONLY|^MASTERDOWN|^CLUSTERDOWN|^OOM|^MISCONF/.test(
+    /Stream isn't writeable|Connection is closed|Command aborted due to connection close|Command timed out|^LOADING|^READONLY|^MASTERDOWN|^CLUSTERDOWN|^OOM|^MISCONF/.test(
       message,
     )
   );

@@ -117,7 +117,8 @@ export function createWorkers({
       isServing = true;
       // Ready, and gone before the last of them was.
       for (let number = 1; number <= count; number += 1) {
-        if (!running.has(number)) replace(number, { livedMs: 0, reason: 'ended while others started' });
+        if (!isStopping && !running.has(number))
+          replace(number, { livedMs: 0, reason: 'ended while others started' });
       }
       return first;
     },

@@ -351,7 +351,7 @@ describe('tokens that are bound to a certificate', () => {
     expect(refreshed.status).toBe(200);
   });
 
-  it('are bound to nothing besides: a proof of a key is refused, and the code stays good', async () => {
+  it('are bound to nothing besides: a proof of a key is refused, and nothing is spent', async () => {
     const application = await registerApplication(server, { tlsClientCertificateBoundAccessTokens: true });
     const code = await newCode(application);
     const { headers } = await proven(server.issuer, await proofKey());
@@ -359,7 +359,16 @@ describe('tokens that are bound to a certificate', () => {
       headers: { ...headers, ...proxied(certificate) },
     });
     expect([refused.status, await refused.json()]).toMatchObject([400, { error: 'invalid_request' }]);
-    expect((await redeem(server, application, code, { headers: proxied(certificate) })).status).toBe(200);
+    const answer = await redeem(server, application, code, { headers: proxied(certificate) });
+    const { refresh_token: token = '' } = await tokensOf(answer);
+
+    const proof = await proven(server.issuer, await proofKey());
+    const twice = await refresh(server, application, token, {
+      headers: { ...proof.headers, ...proxied(certificate) },
+    });
+    expect([twice.status, await twice.json()]).toMatchObject([400, { error: 'invalid_request' }]);
+    const once = await refresh(server, application, token, { headers: proxied(certificate) });
+    expect(once.status).toBe(200);
   });
 
   it('are had by openid-client, which finds the endpoints for it', async () => {

@@ -53,6 +53,11 @@ async function takeAllSlots(): Promise<void> {
   redis.disconnect();
 }
 
+it('is not mistaken for a single server', async () => {
+  const env = { GATEHOUSE_REDIS_URL: `redis://127.0.0.1:${PORT}` };
+  await expect(startGatehouse({ store: 'redis', env })).rejects.toMatchObject({ code: 'redis_is_cluster' });
+});
+
 it('signs in, refreshes and refuses a replay on a Redis Cluster', async () => {
   const { application, tokens, code, verifier } = await signedIn(server);
   expect((await refresh(server, application, tokens.refresh_token ?? '')).status).toBe(200);

@@ -136,7 +136,7 @@ export const configSchema = z.strictObject({
   ),
   trustedProxies: setting(
     z.array(text(networkFault)).default([]),
-    'Addresses or networks of the proxies in front of this server. Only from them are `X-Forwarded-For` and `X-Request-Id` believed.',
+    'Addresses or networks of the proxies in front of this server. Only from them are `X-Forwarded-For`, `X-Request-Id` and the certificates of clients in `mtls.header` and `mtls.verifiedHeader` believed.',
   ),
   ...tlsSettings,
   log: z
@@ -360,11 +360,11 @@ export const configSchema = z.strictObject({
     .strictObject({
       allowedHosts: setting(
         z.array(text(hostOrNetworkFault)).default([]),
-        'Hosts, addresses and networks that this server may ask although they are not public: applications on the internal network that are told of sign-outs or publish keys. Only these may be asked by plain http. Not for applications that no operator registered, but for documents of hosts that `registration.documentHosts` names.',
+        'Hosts, addresses and networks that this server may ask although they are not public: applications on the internal network that are told of sign-outs and answers (CIBA) or publish keys, and the service of `keys.externalUrl`. Only these may be asked by plain http. Not for applications that no operator registered, but for documents of hosts that `registration.documentHosts` names.',
       ),
       timeoutMs: setting(
         whole(100, 60_000).default(5000),
-        'How long an application may take to answer when this server asks it, in milliseconds.',
+        'How long an application, or the service that signs, may take to answer when this server asks it, in milliseconds.',
       ),
     })
     .prefault({}),

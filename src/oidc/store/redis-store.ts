@@ -108,25 +108,30 @@ export function createRedisStore({
     const reply = await runScript(server, READ_STANDING, payloadKey(model, idDigest), prefixes);
     const [own = {}, grantHash = {}, sessionHash = {}] = (reply as string[][]).map(toHash);
     const token = present(own, model, idDigest, id);
-    if (!token) return undefined;
+    return token && withMissing(token, { grant: grantHash, session: sessionHash });
+  };
+
+  /** What the script did not find is asked for by its key: it has ended, or lies on another shard behind one address. */
+  const withMissing = async (
+    token: StoredPayload,
+    hashes: Record<'grant' | 'session', Record<string, string>> = { grant: {}, session: {} },
+  ): Promise<StandingToken> => {
     const { grantId, sessionUid } = standsOn(token);
-    return {
-      token,
-      grant: grantId === undefined ? undefined : present(grantHash, 'Grant', grantDigestOf(grantId), grantId),
-      session: sessionUid === undefined ? undefined : sessions.present(sessionHash),
-    };
+    const [grant, session] = await Promise.all([
+      grantId === undefined
+        ? undefined
+        : (present(hashes.grant, 'Grant', grantDigestOf(grantId), grantId) ??
+          read('Grant', grantDigestOf(grantId), grantId)),
+      sessionUid === undefined
+        ? undefined
+        : (sessions.present(hashes.session) ?? sessions.findByUid(sessionUid)),
+    ]);
+    return { token, grant, session };
   };
 
   const findStandingByKeys = async (model: StandingModel, id: string): Promise<StandingToken | undefined> => {
     const token = await read(model, idDigestOf(model, id), id);
-    if (!token) return undefined;
-    const { grantId, sessionUid } = standsOn(token);
-    if (grantId === undefined && sessionUid === undefined) return { token };
-    const [grant, session] = await Promise.all([
-      grantId === undefined ? undefined : read('Grant', grantDigestOf(grantId), grantId),
-      sessionUid === undefined ? undefined : sessions.findByUid(sessionUid),
-    ]);
-    return { token, grant, session };
+    return token && withMissing(token);
   };
 
   const store: OidcStore = {

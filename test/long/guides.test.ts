@@ -244,7 +244,6 @@ describe('Sign-out', () => {
 describe('Proofs of possession', () => {
   const dpop = follow('dpop');
   const fapi2 = follow('fapi2');
-  follow('mutual-tls');
 
   it('bind the tokens of a client to its key', async () => {
     const courier = dpop().start('node courier.mjs');

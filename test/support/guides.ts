@@ -13,7 +13,7 @@ import type { TestServer } from './gatehouse.ts';
 import { freePort } from './ports.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
-const PRINTED_ISSUER = 'http://localhost:3000';
+const PRINTED_ISSUER = /https?:\/\/localhost:3000/g;
 const PRINTED_PORT = '8080';
 /** Where a guide's second program listens. */
 const PRINTED_NEXT_PORT = '8081';
@@ -35,8 +35,14 @@ export interface Program {
 }
 
 export interface Guide {
-  /** Runs the block of commands marked `later` that holds this text. @returns what it printed */
-  runLater: (text: string) => Promise<string>;
+  /**
+   * Runs the block of commands marked `later` that holds this text.
+   *
+   * @param words for those that it prints in capitals: `{CLIENT_ID: 'mobile-app'}`
+   * @returns what it printed
+   * @throws with what it printed, where it fails
+   */
+  runLater: (text: string, words?: Readonly<Record<string, string>>) => Promise<string>;
   /**
    * Starts a program with a command that the guide prints.
    *
@@ -138,10 +144,10 @@ export async function openGuides(server: TestServer): Promise<Guides> {
         if (!isProgram(block) && !block.attributes['later']) await run(block.text);
 
       return {
-        runLater: async (text) => {
+        runLater: async (text, words = {}) => {
           const later = commands.find((block) => block.attributes['later'] && block.text.includes(text));
           if (!later) throw new Error(`the guide ${name} has no later block with ${text}`);
-          return run(later.text);
+          return run(later.text.replaceAll(/(?<=\s)[A-Z_]+(?=\s)/g, (printed) => words[printed] ?? printed));
         },
         start: (line, words = []) => {
           if (!commands.some((block) => isProgram(block) && block.text.trim() === line))

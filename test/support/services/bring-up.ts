@@ -6,6 +6,7 @@ import { embeddedPostgres, startPostgres } from './postgres.ts';
 import {
   CHROMIUM,
   HAPROXY,
+  OPENSSL,
   REDIS,
   ensurePrograms,
   findDebianPostgres,
@@ -27,9 +28,9 @@ export interface Services {
 
 /**
  * Brings up what the tests need: PostgreSQL from the embedded binaries and Redis, each unless `given` names one, and
- * finds the browser and the balancer. Whatever is missing is installed where that is possible.
+ * finds the browser, the balancer and what makes a guide's certificates. Whatever is missing is installed where that is possible.
  *
- * @param isWhole whether all tests are to run; for some of them the browser and the balancer may be missing
+ * @param isWhole whether all tests are to run; for some of them those three may be missing
  * @throws Error that tells what to install; nothing is left running then
  */
 export async function bringUpServices({
@@ -43,7 +44,7 @@ export async function bringUpServices({
 }): Promise<Services> {
   const databaseUrl = given['GATEHOUSE_TEST_DATABASE_URL'];
   const redisUrl = given['GATEHOUSE_TEST_REDIS_URL'];
-  ensurePrograms([...(redisUrl ? [] : [REDIS]), ...(isWhole ? [CHROMIUM, HAPROXY] : [])], say);
+  ensurePrograms([...(redisUrl ? [] : [REDIS]), ...(isWhole ? [CHROMIUM, HAPROXY, OPENSSL] : [])], say);
 
   const directory = await mkdtemp(path.join(await temporaryDirectoryForAll(), 'gatehouse-test-'));
   await chmod(directory, 0o755);

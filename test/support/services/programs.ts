@@ -30,6 +30,8 @@ export const CHROMIUM: Program = {
 
 export const HAPROXY: Program = { name: 'HAProxy', commands: ['haproxy'], packages: ['haproxy'] };
 
+export const OPENSSL: Program = { name: 'OpenSSL', commands: ['openssl'], packages: ['openssl'] };
+
 /** Debian keeps servers where an ordinary user's PATH does not lead. */
 const DIRECTORIES = [
   ...(process.env['PATH'] ?? '').split(path.delimiter),

@@ -1,5 +1,6 @@
 /** The guides are followed to the letter, in a real browser, so that none of them rots. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
 import { generate } from 'otplib';
 import type { Browser, Page } from 'playwright-core';
 
@@ -255,6 +256,21 @@ describe('Proofs of possession', () => {
     await bank.printed(/client_id and request_uri|request_uri and client_id/);
     expect(await bank.exited).toBe(0);
     expect(bank.output()).toMatch(/^dpop$/im);
+  });
+
+  it('cannot be given up piece by piece under FAPI 2.0', async () => {
+    const { client_id: id } = JSON.parse(await readFile(`${guides.folder}/bank.json`, 'utf8')) as {
+      client_id: string;
+    };
+    await expect(fapi2().runLater('--no-pkce', { CLIENT_ID: id })).rejects.toThrow(
+      fapi2().text('output', 'refused').trim(),
+    );
+    expect(await server.subjects.clients.get(id)).toMatchObject({
+      profile: 'fapi2',
+      requirePkce: true,
+      requirePushedAuthorizationRequests: true,
+      idTokenAlg: 'ES256',
+    });
   });
 });
 

@@ -47,9 +47,10 @@ export interface Guide {
    * Starts a program with a command that the guide prints.
    *
    * @param words for those that it prints in capitals, in order
+   * @param env what the program finds in its environment
    * @throws where it prints no such command
    */
-  start: (command: string, words?: readonly string[]) => Program;
+  start: (command: string, words?: readonly string[], env?: Readonly<Record<string, string>>) => Program;
   /** The text of the block with that attribute. @throws where there is none */
   text: (attribute: string, value: string) => string;
 }
@@ -149,7 +150,7 @@ export async function openGuides(server: TestServer): Promise<Guides> {
           if (!later) throw new Error(`the guide ${name} has no later block with ${text}`);
           return run(later.text.replaceAll(/(?<=\s)[A-Z_]+(?=\s)/g, (printed) => words[printed] ?? printed));
         },
-        start: (line, words = []) => {
+        start: (line, words = [], env = {}) => {
           if (!commands.some((block) => isProgram(block) && block.text.trim() === line))
             throw new Error(`the guide ${name} has no block ${line}`);
           const given = [...words];
@@ -159,6 +160,7 @@ export async function openGuides(server: TestServer): Promise<Guides> {
               .split(' ')
               .slice(1)
               .map((word) => (/^[A-Z_]+$/.test(word) ? (given.shift() ?? word) : word)),
+            env,
           );
         },
         text: (attribute, value) => {

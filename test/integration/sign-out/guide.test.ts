@@ -1,32 +1,36 @@
-/** The program of docs/guides/logout-notices.md, run as it stands there. */
+/** The program and the commands of docs/guides/logout-notices.md, run as they stand there. */
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import os from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import { OPERATOR, signedIn } from '../../support/application.ts';
+import {
+  authorizationRequest,
+  authorize,
+  codeOf,
+  OPERATOR,
+  redeem,
+  registerApplication,
+  registerPerson,
+  signedIn,
+} from '../../support/application.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
+import { openGuides, type Guide, type Guides } from '../../support/guides.ts';
+import { createPerson } from '../../support/person.ts';
 import { freePort } from '../../support/ports.ts';
 
-const ROOT = path.join(import.meta.dirname, '..', '..', '..');
 let server: TestServer;
-let folder: string;
-let program: string;
-let running: ChildProcess | undefined;
+let guides: Guides;
+let guide: Guide;
 
 beforeAll(async () => {
   server = await startGatehouse({ env: { GATEHOUSE_OUTGOING_ALLOWED_HOSTS: '127.0.0.1' } });
-  const guide = await readFile(path.join(ROOT, 'docs/guides/logout-notices.md'), 'utf8');
-  program = /```js\n([\s\S]*?)```/.exec(guide)?.[1] ?? '';
-  folder = await mkdtemp(path.join(os.tmpdir(), 'gh-guide-'));
-  await symlink(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'));
-});
+  guides = await openGuides(server);
+  guide = await guides.follow('logout-notices');
+}, 60_000);
 afterAll(async () => {
-  running?.kill();
+  await guides?.close();
   await server?.stop();
-  await rm(folder, { recursive: true, force: true });
 });
 
 it('ends the session of a person who signed out, and believes nobody else', async () => {
@@ -36,18 +40,18 @@ it('ends the session of a person who signed out, and believes nobody else', asyn
   const { sid } = JSON.parse(
     Buffer.from((tokens.id_token ?? '').split('.')[1] ?? '', 'base64url').toString(),
   ) as { sid: string };
-  const file = path.join(folder, 'receiver.mjs');
+  const file = path.join(guides.folder, 'receiver.mjs');
+  const program = await readFile(file, 'utf8');
   await writeFile(
     file,
     program.replace("'somebody'", `'${credentials.account.sub}'`).replace("'their-session'", `'${sid}'`),
   );
-  running = spawn(process.execPath, [file], {
-    env: { ISSUER: server.issuer, CLIENT_ID: application.clientId, PORT: String(port) },
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const running = guide.start('node receiver.mjs', [], {
+    ISSUER: server.issuer,
+    CLIENT_ID: application.clientId,
+    PORT: String(port),
   });
-  let printed = '';
-  running.stdout?.setEncoding('utf8').on('data', (text: string) => (printed += text));
-  await eventually(async () => expect(printed).toContain('listening'));
+  await running.printed(/listening/);
 
   // An ID token is signed by the same key for the same client.
   for (const forged of [tokens.id_token ?? '', 'nothing', '']) {
@@ -55,5 +59,29 @@ it('ends the session of a person who signed out, and believes nobody else', asyn
     expect((await fetch(address, { method: 'POST', body })).status).toBe(400);
   }
   await server.subjects.signOut.everywhere(credentials.account, OPERATOR);
-  await eventually(async () => expect(printed).toContain('ended 1'));
+  await running.printed(/ended 1/);
+  await eventually(async () => expect(await guide.runLater('audit list')).toContain('delivered'));
+}, 60_000);
+
+it('registers both addresses, and the page of the browser from an origin of the client only', async () => {
+  const application = await registerApplication(server, { redirectUris: ['https://app.example.com/back'] });
+  await guide.runLater('--backchannel-logout-uri', { CLIENT_ID: application.clientId });
+  await guide.runLater('--frontchannel-logout-uri', { CLIENT_ID: application.clientId });
+  expect(await server.subjects.clients.get(application.clientId)).toMatchObject({
+    backchannelLogoutUri: 'https://app.example.com/backchannel-logout',
+    frontchannelLogoutUri: 'https://app.example.com/signed-out',
+  });
+
+  const person = createPerson(server.issuer);
+  const request = authorizationRequest(server, application);
+  const code = codeOf(await authorize(person, request, await registerPerson(server)));
+  expect((await redeem(server, application, { code, verifier: request.verifier })).status).toBe(200);
+  const asked = await person.open(`${server.issuer}/oauth/logout`);
+  const { html } = await person.submit(asked, { logout: 'yes' });
+  expect(html).toContain('<iframe src="https://app.example.com/signed-out?');
+
+  const stranger = await registerApplication(server);
+  await expect(guide.runLater('--frontchannel-logout-uri', { CLIENT_ID: stranger.clientId })).rejects.toThrow(
+    /one of the redirect URIs/,
+  );
 }, 60_000);

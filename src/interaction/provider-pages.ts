@@ -16,7 +16,8 @@ type ProviderContext = Context & {
     client?: ProviderClient | undefined;
     route?: string;
     urlFor: (name: string) => string;
-    session?: { accountId?: string; state?: { secret?: string } } | undefined;
+    session?: { accountId?: string; destroyed?: boolean; state?: { secret?: string } } | undefined;
+    provider: { Session: { get: (ctx: Context) => Promise<{ accountId?: string }> } };
   };
 };
 
@@ -82,14 +83,21 @@ export function createProviderPages({ renderer, interactionTtlSeconds, emailOf }
         ctx,
         frames.map(({ url }) => new URL(url).origin),
       );
-      sendPage(ctx, renderer.signedOut({ onward: { url: continueUrl, clientName, frames } }));
+      const isStillSignedIn = ctx.oidc?.session?.destroyed !== true;
+      sendPage(
+        ctx,
+        renderer.signedOut({ isStillSignedIn, onward: { url: continueUrl, clientName, frames } }),
+      );
     },
     postLogoutSuccessSource: async (context: object): Promise<void> => {
       const ctx = context as ProviderContext;
       const { clientName, clientUri } = ctx.oidc?.client ?? {};
-      const html = renderer.signedOut(
-        clientName && clientUri ? { client: { name: clientName, url: clientUri } } : {},
-      );
+      // The library comes here after "Stay signed in" too, and anybody may open this address.
+      const session = await ctx.oidc?.provider.Session.get(ctx);
+      const html = renderer.signedOut({
+        isStillSignedIn: session?.accountId !== undefined,
+        ...(clientName && clientUri ? { client: { name: clientName, url: clientUri } } : {}),
+      });
       sendPage(ctx, html);
     },
   };

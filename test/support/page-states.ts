@@ -278,6 +278,7 @@ export const pageStates: readonly PageState[] = [
   { name: 'logout-alone', html: (r) => r.logout(form) },
   { name: 'signed-out', html: (r) => r.signedOut({ client }) },
   { name: 'signed-out-alone', html: (r) => r.signedOut({}) },
+  { name: 'still-signed-in', html: (r) => r.signedOut({ isStillSignedIn: true, client }) },
   {
     name: 'error',
     html: (r) =>

@@ -11,6 +11,8 @@ export interface LogoutProps extends FormTarget {
 export interface SignedOutProps {
   /** Of every session, not of this browser's alone. */
   isEverywhere?: boolean | undefined;
+  /** The person chose to stay: at most the application that asked is left. */
+  isStillSignedIn?: boolean | undefined;
   /** Pages of applications that are loaded unseen, and where the person then goes. */
   onward?: { url: string; clientName?: string | undefined; frames: readonly { url: string; clientName: string }[] };
   /** The way back; both or neither. */
@@ -22,5 +24,6 @@ export function renderLogout(renderPage: RenderPage, props: LogoutProps): string
 }
 
 export function renderSignedOut(renderPage: RenderPage, props: SignedOutProps): string {
-  return renderPage('interaction/signed-out', { title: 'You are signed out' }, props);
+  const title = props.isStillSignedIn ? 'You are still signed in' : 'You are signed out';
+  return renderPage('interaction/signed-out', { title }, props);
 }

@@ -1,7 +1,7 @@
 /** Bodies that no client sends by mistake: refused as the client's fault, never as ours. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { basicOf, registerApplication, type Application } from '../support/application.ts';
+import { basicOf, signedIn, type Application } from '../support/application.ts';
 import { startGatehouse, type TestServer } from '../support/gatehouse.ts';
 import { sendRaw, sendText } from '../support/raw-http.ts';
 
@@ -9,6 +9,8 @@ const FORM = 'application/x-www-form-urlencoded';
 
 let server: TestServer;
 let application: Application;
+/** Of somebody who signed in: the forms of an account are read for nobody else. */
+let cookie: string;
 beforeAll(async () => {
   server = await startGatehouse({
     env: {
@@ -17,7 +19,10 @@ beforeAll(async () => {
       GATEHOUSE_REGISTRATION_ADDRESS_FREE_ATTEMPTS: '1000',
     },
   });
-  application = await registerApplication(server);
+  const visit = await signedIn(server);
+  application = visit.application;
+  await visit.person.open(`${server.issuer}/account/approvals`);
+  cookie = [...visit.person.cookies].map(([key, { value }]) => `${key.split(';')[0]}=${value}`).join('; ');
 });
 afterAll(() => server.stop());
 
@@ -40,10 +45,12 @@ const FORMS = [
   'recovery-code',
   'enrol',
   'recovery-codes',
+  'recovery-codes/renew',
   'access',
   'switch',
   'consent',
 ].map((step) => `/interaction/someone/${step}`);
+const ACCOUNT_FORMS = ['/account/approvals/someone', '/account/sessions', '/account/applications/withdraw'];
 
 const BODIES: [
   name: string,
@@ -81,7 +88,7 @@ const BODIES: [
   ['more than anybody needs', FORM, `token=${'x'.repeat(200_000)}`],
 ];
 
-describe.each([...ENDPOINTS, ...FORMS])('%s', (target) => {
+describe.each([...ENDPOINTS, ...FORMS, ...ACCOUNT_FORMS])('%s', (target) => {
   it.each(BODIES)('takes %s for a mistake', async (_name, contentType, body, more = {}) => {
     for (const authorization of [undefined, basicOf(application)]) {
       const answer = await sendRaw(server, {
@@ -92,6 +99,7 @@ describe.each([...ENDPOINTS, ...FORMS])('%s', (target) => {
           accept: 'application/json',
           ...(contentType === undefined ? {} : { 'content-type': contentType }),
           ...(authorization === undefined ? {} : { authorization }),
+          ...(target.startsWith('/account/') ? { cookie } : {}),
           ...more,
         },
       });

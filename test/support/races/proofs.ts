@@ -7,15 +7,19 @@ import type { NewClient } from '../../../src/clients/service.ts';
 import {
   type Application,
   authorizationRequest,
+  basicOf,
   codeOf,
   OPERATOR,
   redeem,
   registerApplication,
+  registerPerson,
   signedIn,
   tokenRequest,
   type Tokens,
 } from '../application.ts';
+import { CIBA } from '../ciba.ts';
 import { proofAt, proofKey, proven } from '../dpop.ts';
+import { exchangeOf, setScene, signInAtFront } from '../exchange.ts';
 import type { TestServer } from '../gatehouse.ts';
 import {
   type Answer,
@@ -60,16 +64,21 @@ export function describeProofs(
       ['/oauth/introspect', { token: 'x' }],
       ['/oauth/revoke', { token: 'x' }],
       ['/oauth/device_authorization', { scope: 'openid' }],
-    ])(
+      ['/oauth/backchannel', { scope: 'openid' }],
+    ] as [string, Record<string, string>][])(
       `takes a client assertion once of ${concurrent} times at %s`,
       async (path, form) => {
         const signer = await registerSigner(deployment.server, {
           kind: 'web',
-          grantTypes: ['authorization_code', DEVICE_CODE_GRANT],
+          grantTypes: ['authorization_code', DEVICE_CODE_GRANT, CIBA],
           redirectUris: ['https://app.example/callback'],
           requirePkce: false,
         });
-        const answers = await presentAssertion(deployment.nodes, concurrent, signer, { path, form });
+        const { email } = await registerPerson(deployment.server);
+        const answers = await presentAssertion(deployment.nodes, concurrent, signer, {
+          path,
+          form: path === '/oauth/backchannel' ? { ...form, login_hint: email } : form,
+        });
         const won = answers.filter(({ status }) => status === 200 || status === 201);
         expect(won).toHaveLength(1);
         const lost = answers.filter((answer) => !won.includes(answer));
@@ -107,12 +116,47 @@ export function describeProofs(
       async () => {
         const application = await registerMachine(deployment.server);
         for (let round = 0; round < rounds; round += 1) {
-          const answers = await presentProof(deployment.nodes, concurrent, application);
+          const answers = await presentProof(deployment.nodes, concurrent, (node, init) =>
+            tokenRequest(node, application, { grant_type: 'client_credentials' }, init),
+          );
           expect(successesAmong(answers, ['invalid_dpop_proof', 'invalid_grant'])).toHaveLength(1);
         }
       },
       rounds * 30_000,
     );
+
+    it(`takes a DPoP proof once of ${concurrent} times at an exchange`, async () => {
+      const scene = await setScene(deployment.server);
+      const { tokens } = await signInAtFront(deployment.server, scene);
+      const exchange = exchangeOf(tokens.access_token, scene.vault.identifier);
+      const answers = await presentProof(deployment.nodes, concurrent, (node, init) =>
+        tokenRequest(node, scene.service, exchange, init),
+      );
+      expect(successesAmong(answers, ['invalid_grant'])).toHaveLength(1);
+    }, 60_000);
+
+    it(`takes a DPoP proof once of ${concurrent} times at /oauth/par`, async () => {
+      const { server, nodes } = deployment;
+      const application = await registerApplication(server);
+      const body = new URL(authorizationRequest(server, application).url).searchParams;
+      const answers = await presentProof(
+        nodes,
+        concurrent,
+        ({ issuer }, { headers }) =>
+          fetch(`${issuer}/oauth/par`, {
+            method: 'POST',
+            headers: { ...headers, authorization: basicOf(application) },
+            body,
+          }),
+        '/oauth/par',
+      );
+      const won = answers.filter(({ status }) => status === 201);
+      expect(won).toHaveLength(1);
+      const lost = answers.filter((answer) => !won.includes(answer));
+      expect(new Set(lost.map(({ status, text }) => `${status} ${errorIn(text)}`))).toEqual(
+        new Set(['400 invalid_request']),
+      );
+    }, 60_000);
   });
 }
 
@@ -192,20 +236,10 @@ function registerMachine(server: TestServer): Promise<Application> {
 async function presentProof(
   nodes: readonly Node[],
   count: number,
-  application: Application,
+  present: (node: Node, init: { headers: { dpop: string } }) => Promise<Response>,
+  path = '/oauth/token',
 ): Promise<Answer[]> {
-  const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true });
-  const proof = await new SignJWT({
-    jti: randomToken(),
-    htm: 'POST',
-    htu: `${nodes[0]!.issuer}/oauth/token`,
-  })
-    .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: await exportJWK(publicKey) })
-    .setIssuedAt()
-    .sign(privateKey);
-  return fireAtOnce(nodes, count, (node) =>
-    answerOf(
-      tokenRequest(node, application, { grant_type: 'client_credentials' }, { headers: { dpop: proof } }),
-    ),
-  );
+  const { issuer } = nodes[0]!;
+  const init = await proven(issuer, await proofKey(), { htu: `${issuer}${path}` });
+  return fireAtOnce(nodes, count, (node) => answerOf(present(node, init)));
 }

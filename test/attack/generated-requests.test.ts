@@ -16,8 +16,10 @@ import {
 } from '../support/application.ts';
 import { asked } from '../support/ciba.ts';
 import { startDevice } from '../support/devices.ts';
+import { startDocumentHost, type DocumentHost } from '../support/document-host.ts';
 import { startGatehouse, type StoreKind, type TestServer } from '../support/gatehouse.ts';
 import { generatedRequest, type Treasures } from '../support/generated-requests.ts';
+import { oddClientSettings, prepareOddClients, type OddClients } from '../support/odd-clients.ts';
 import { register } from '../support/registration.ts';
 import { sendRaw, type RawAnswer, type RawRequest } from '../support/raw-http.ts';
 
@@ -33,6 +35,7 @@ const PAGES = [
   '/account',
   '/account/callback',
   '/account/approvals',
+  '/account/sessions',
   '/account/applications',
   '/account/applications/withdraw',
   '/account/approvals/someone',
@@ -55,10 +58,23 @@ const STEPS = [
   '/switch',
   '/consent',
 ];
+/** Types of events and reasons that only such clients come to. */
+const REACHED_BY_ODD_CLIENTS = [
+  'client.document_read',
+  'its host is not in registration.documentHosts',
+  'it holds user information',
+  'what the proxy passed on is no certificate',
+];
 const INSIDE =
   /node_modules|\.ts:\d+|\bat (?:async )?[\w.<>]+ \(|\bselect\b .*\bfrom\b|\binsert into\b|ECONN|postgres:|"stack"/i;
 
 jest.setTimeout(300_000);
+
+let documents: DocumentHost;
+beforeAll(async () => {
+  documents = await startDocumentHost();
+});
+afterAll(() => documents.stop());
 
 describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
   let server: TestServer;
@@ -71,7 +87,11 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
   beforeAll(async () => {
     server = await startGatehouse({
       store,
-      env: { GATEHOUSE_REGISTRATION_ENABLED: 'true', GATEHOUSE_REGISTRATION_OPEN: 'true' },
+      env: {
+        ...oddClientSettings(documents),
+        GATEHOUSE_REGISTRATION_ENABLED: 'true',
+        GATEHOUSE_REGISTRATION_OPEN: 'true',
+      },
     });
     situation = await prepare(server);
     targets = [...(await endpointsOf(server)), ...PAGES, ...situation.targets];
@@ -80,21 +100,11 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
 
   it('whatever is asked is answered, and nothing is our fault', async () => {
     await fc.assert(
-      fc.asyncProperty(generatedRequest(targets, situation.treasures), async (request) => {
-        const answer = await answerTo(server, request);
-        const { method, target } = request;
-        const path = target.split('?')[0]!;
+      fc.asyncProperty(generatedRequest(targets, situation.treasures, situation.odd), async (request) => {
+        const answer = await faultlessAnswer(server, request, refused);
+        const path = request.target.split('?')[0]!;
         reached.set(path, (reached.get(path) ?? 0) + 1);
         expect(answer.headers['x-request-id']).toEqual(expect.any(String));
-        expect(answer.status >= 500 ? `${answer.status} ${answer.body}` : 'no fault').toBe('no fault');
-        expect(answer.headers.location ?? '').not.toContain('error=server_error');
-        expect(answer.body).not.toMatch(INSIDE);
-        if (isRefusal(answer)) {
-          refused.set(
-            String(answer.headers['x-request-id']),
-            `${method} ${target}: ${answer.status} ${answer.body}`,
-          );
-        }
       }),
       { seed: SEED, numRuns: RUNS },
     );
@@ -106,14 +116,16 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
 
   it('whatever was refused is on record, with its reason', async () => {
     expect(refused.size).toBeGreaterThan(RUNS / 4);
-    const { rows } = await server.state.db.query<Recorded & { request_id: string }>(
-      `select request_id, type, payload from audit_events where request_id = any ($1) and outcome = 'failure'`,
-      [[...refused.keys()]],
+    await expectRecorded(server, refused);
+  });
+
+  it('clients got as far as their documents and certificates', async () => {
+    const { rows } = await server.state.db.query<{ what: string }>(
+      `select distinct coalesce(payload->>'reason', type) as what from audit_events`,
     );
-    const recorded = new Set(rows.map((row) => row.request_id));
-    expect([...refused].filter(([id]) => !recorded.has(id)).map(([, what]) => what)).toEqual([]);
-    expect(rows.filter((row) => !hasReason(row))).toEqual([]);
-    expect(rows.filter((row) => tellsReason(row, refused.get(row.request_id)!))).toEqual([]);
+    const found = new Set(rows.map(({ what }) => what));
+    expect(REACHED_BY_ODD_CLIENTS.filter((what) => !found.has(what))).toEqual([]);
+    expect(documents.asked).toEqual(expect.arrayContaining(['/app.json', '/wrong.json']));
   });
 
   it('afterwards people sign in as before, and no fault is on record', async () => {
@@ -127,7 +139,9 @@ describe.each<StoreKind>(['postgres', 'redis'])('on %s', (store) => {
 
 /** There the authorization and the sign-out endpoint take forms too (OpenID Connect Core §3.1.2.1). */
 it('nothing is our fault at an https issuer with a path either', async () => {
-  const server = await startGatehouse({ env: { GATEHOUSE_ISSUER: 'https://id.example/tenant' } });
+  const server = await startGatehouse({
+    env: { ...oddClientSettings(documents), GATEHOUSE_ISSUER: 'https://id.example/tenant' },
+  });
   try {
     const { clientId, secret = '', redirectUri } = await registerApplication(server);
     const treasures = {
@@ -147,25 +161,54 @@ it('nothing is our fault at an https issuer with a path either', async () => {
       '/tenant/interaction/someone/login',
       '/tenant/interaction/someone/consent',
     );
-    const statuses = new Map<string, number>();
+    const odd = await prepareOddClients(server, documents, redirectUri);
+    const refused = new Map<string, string>();
+    const statuses = new Set<string>();
     await fc.assert(
-      fc.asyncProperty(generatedRequest(targets, treasures), async (request) => {
-        const { status, body, headers } = await answerTo(server, request);
-        const asked = `${request.method} ${request.target.split('?')[0]!} ${status}`;
-        statuses.set(asked, (statuses.get(asked) ?? 0) + 1);
-        expect(status >= 500 ? `${status} ${body}` : 'no fault').toBe('no fault');
-        expect(headers.location ?? '').not.toContain('error=server_error');
-        expect(body).not.toMatch(INSIDE);
+      fc.asyncProperty(generatedRequest(targets, treasures, odd), async (request) => {
+        const { status } = await faultlessAnswer(server, request, refused);
+        statuses.add(`${request.method} ${request.target.split('?')[0]!} ${status}`);
       }),
       { seed: SEED, numRuns: RUNS / 3 },
     );
-    expect([...statuses.keys()]).toContain('POST /tenant/oauth/authorize 303');
+    expect([...statuses]).toContain('POST /tenant/oauth/authorize 303');
+    expect(refused.size).toBeGreaterThan(RUNS / 12);
+    await expectRecorded(server, refused);
     const { events } = await server.subjects.audit.list({ types: ['server.error'] });
     expect(events).toEqual([]);
   } finally {
     await server.stop();
   }
 });
+
+/** @param refused where it is put down, by the id of the request, if it is a refusal */
+async function faultlessAnswer(
+  server: TestServer,
+  request: RawRequest,
+  refused: Map<string, string>,
+): Promise<RawAnswer> {
+  const answer = await answerTo(server, request);
+  const { status, headers, body } = answer;
+  expect(status >= 500 ? `${status} ${body}` : 'no fault').toBe('no fault');
+  expect(headers.location ?? '').not.toContain('error=server_error');
+  expect(body).not.toMatch(INSIDE);
+  if (isRefusal(answer)) {
+    refused.set(String(headers['x-request-id']), `${request.method} ${request.target}: ${status} ${body}`);
+  }
+  return answer;
+}
+
+/** @param refused by the ids of their requests: which they were, with what was answered */
+async function expectRecorded(server: TestServer, refused: ReadonlyMap<string, string>): Promise<void> {
+  const { rows } = await server.state.db.query<Recorded & { request_id: string }>(
+    `select request_id, type, payload from audit_events where request_id = any ($1) and outcome = 'failure'`,
+    [[...refused.keys()]],
+  );
+  const recorded = new Set(rows.map((row) => row.request_id));
+  expect([...refused].filter(([id]) => !recorded.has(id)).map(([, what]) => what)).toEqual([]);
+  expect(rows.filter((row) => !hasReason(row))).toEqual([]);
+  expect(rows.filter((row) => tellsReason(row, refused.get(row.request_id)!))).toEqual([]);
+}
 
 interface Recorded {
   type: string;
@@ -185,6 +228,7 @@ function tellsReason({ payload: { error = '', reason } }: Recorded, answer: stri
 
 type Situation = Awaited<ReturnType<typeof signedIn>> & {
   treasures: Treasures;
+  odd: OddClients;
   /** The forms of an interaction that is under way, and a client that may be managed. */
   targets: string[];
 };
@@ -214,6 +258,7 @@ async function prepare(server: TestServer): Promise<Situation> {
   });
   return {
     ...situation,
+    odd: await prepareOddClients(server, documents, application.redirectUri),
     targets: [
       ...STEPS.map((step) => page.url.pathname + step),
       new URL(device.verification_uri).pathname,

@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 
+import type { OddClients } from './odd-clients.ts';
 import type { RawRequest } from './raw-http.ts';
 
 /** Values that mean something to this server: ids, secrets, tokens, codes. */
@@ -131,6 +132,7 @@ type Pairs = (readonly [string, string])[];
 export function generatedRequest(
   targets: readonly string[],
   treasures: Treasures,
+  { clientIds, certificates }: OddClients,
 ): fc.Arbitrary<RawRequest & { method: string }> {
   const value = fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom(...Object.values(treasures)) },
@@ -160,20 +162,25 @@ export function generatedRequest(
     ),
     parameters: fc.array(pair, { maxLength: 12 }),
   });
-  const nearlyRight = fc.constantFrom(...PLAUSIBLE).chain(({ place, names }) =>
-    fc.record({
-      method: usually(READ.has(place) ? 'GET' : 'POST', 'POST', 'GET', 'PUT'),
-      path: fc.constantFrom(...targets.filter((target) => target.endsWith(`/${place}`))),
-      parameters: fc
-        .array(fc.tuple(fc.nat(), fc.nat({ max: 3 }), pair), { maxLength: 3 })
-        .map((changes): Pairs =>
-          change(
-            names.map((word) => plausible(word, treasures)),
-            changes,
+  const nearlyRight = fc
+    .tuple(fc.constantFrom(...PLAUSIBLE), usually(undefined, ...clientIds))
+    .chain(([{ place, names }, odd]) => {
+      const own = odd === undefined ? treasures : { ...treasures, client_id: odd };
+      // None of these clients has a secret.
+      const words = odd === undefined ? names : names.filter((word) => word !== 'client_secret');
+      return fc.record({
+        method: usually(READ.has(place) ? 'GET' : 'POST', 'POST', 'GET', 'PUT'),
+        path: fc.constantFrom(...targets.filter((target) => target.endsWith(`/${place}`))),
+        parameters: fc
+          .array(fc.tuple(fc.nat(), fc.nat({ max: 3 }), pair), { maxLength: 3 })
+          .map((changes): Pairs =>
+            change(
+              words.map((word) => plausible(word, own)),
+              changes,
+            ),
           ),
-        ),
-    }),
-  );
+      });
+    });
 
   return fc
     .record({
@@ -184,6 +191,10 @@ export function generatedRequest(
         { weight: 1, arbitrary: fc.constantFrom(...CONTENT_TYPES) },
       ),
       headers: headers(),
+      certificate: fc.oneof(
+        { weight: 2, arbitrary: fc.constant({}) },
+        { weight: 1, arbitrary: certificates },
+      ),
       authentication: fc.constantFrom('none', 'none', 'basic', 'bearer', 'registration', 'session'),
     })
     .map(
@@ -192,6 +203,7 @@ export function generatedRequest(
         json: object,
         contentType,
         headers: more,
+        certificate,
         authentication,
       }) => {
         const hasBody = method !== 'GET' && method !== 'HEAD';
@@ -202,6 +214,7 @@ export function generatedRequest(
         const all: Record<string, string> = Object.assign(
           hasBody ? { 'content-type': type, 'content-length': String(Buffer.byteLength(body)) } : {},
           more,
+          certificate,
           proofOf(authentication, treasures),
         );
         return Object.assign({ method, target: path + search, headers: all }, hasBody ? { body } : {});

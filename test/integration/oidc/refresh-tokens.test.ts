@@ -28,6 +28,7 @@ import {
   type Application,
   type Tokens,
 } from '../../support/application.ts';
+import { makeCertificate } from '../../support/certificates.ts';
 import { createShiftedClock } from '../../support/clock.ts';
 import { proofKey, proven, type ProofKey } from '../../support/dpop.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
@@ -37,6 +38,8 @@ import { recordedOf } from '../../support/recorded.ts';
 const IDLE = 2_000;
 const ABSOLUTE = 5_000;
 const BOUND = { dpopBoundAccessTokens: true, rotateRefreshTokens: false } as const;
+const CERTIFIED = { tlsClientCertificateBoundAccessTokens: true } as const;
+const CERTIFICATE = 'x-client-certificate';
 
 const clock = createShiftedClock();
 let server: TestServer;
@@ -46,6 +49,8 @@ beforeAll(async () => {
     env: {
       GATEHOUSE_TTL_REFRESH_TOKEN_IDLE_SECONDS: String(IDLE),
       GATEHOUSE_TTL_REFRESH_TOKEN_ABSOLUTE_SECONDS: String(ABSOLUTE),
+      GATEHOUSE_TRUSTED_PROXIES: '127.0.0.0/8,::1',
+      GATEHOUSE_MTLS_HEADER: CERTIFICATE,
     },
   });
 });
@@ -71,13 +76,28 @@ function expectAbout(seconds: number, expected: number): void {
   expect(seconds).toBeGreaterThan(expected - 60);
 }
 
-async function signIn(input: Partial<NewClient>, key?: ProofKey) {
+/** What shows possession, made anew for each request to the token endpoint. */
+type Possession = () => Promise<{ headers: Record<string, string> }>;
+
+const ofKey = (key: ProofKey): Possession => {
+  return () => proven(server.issuer, key);
+};
+
+const aKey = async (): Promise<Possession> => ofKey(await proofKey());
+
+/** As a trusted proxy passes it on. */
+const aCertificate = (): Promise<Possession> => {
+  const headers = { [CERTIFICATE]: encodeURIComponent(makeCertificate().pem) };
+  return Promise.resolve(() => Promise.resolve({ headers }));
+};
+
+async function signIn(input: Partial<NewClient>, possession?: Possession) {
   const application = await registerApplication(server, input);
   const credentials = await registerPerson(server);
   const person = createPerson(server.issuer);
   const request = authorizationRequest(server, application);
   const code = codeOf(await authorize(person, request, credentials));
-  const init = key ? await proven(server.issuer, key) : {};
+  const init = possession ? await possession() : {};
   const tokens = await tokensOf(
     await redeem(server, application, { code, verifier: request.verifier }, init),
   );
@@ -189,29 +209,45 @@ it('a client that requires a role refreshes for nobody who lost it, and a refusa
 });
 
 describe.each([
-  ['that rotate', { kind: 'browser', dpopBoundAccessTokens: true }],
-  ['that do not', { kind: 'browser', ...BOUND }],
-] as [string, Partial<NewClient>][])("a public client's refresh tokens %s", (_name, input) => {
-  it('are good with their own key alone, and a wrong one spends nothing', async () => {
-    const [key, other] = await Promise.all([proofKey(), proofKey()]);
-    const { application, tokens } = await signIn(input, key);
-    const refused = [
-      await refresh(server, application, tokens.refresh_token, await proven(server.issuer, other)),
-      await refresh(server, application, tokens.refresh_token),
-    ];
-    for (const response of refused) {
-      expect(await refusalOf(response)).toEqual([400, 'invalid_grant']);
-      expect(await recordedOf(server, response)).toMatchObject([{ type: 'token.refused' }]);
-    }
-    const good = await refresh(server, application, tokens.refresh_token, await proven(server.issuer, key));
-    expect(good.status).toBe(200);
-  });
-});
+  ['that rotate, bound to a key,', { dpopBoundAccessTokens: true }, aKey],
+  ['that do not, bound to a key,', BOUND, aKey],
+  ['that rotate, bound to a certificate,', CERTIFIED, aCertificate],
+  ['that do not, bound to a certificate,', { ...CERTIFIED, rotateRefreshTokens: false }, aCertificate],
+] as [string, Partial<NewClient>, () => Promise<Possession>][])(
+  "a public client's refresh tokens %s",
+  (_name, input, make) => {
+    it('are good with their own alone, and a wrong one spends nothing', async () => {
+      const [own, other] = await Promise.all([make(), make()]);
+      const { application, tokens } = await signIn({ kind: 'browser', ...input }, own);
+      const refused = [
+        await refresh(server, application, tokens.refresh_token, await other()),
+        await refresh(server, application, tokens.refresh_token),
+      ];
+      for (const response of refused) {
+        expect(await refusalOf(response)).toEqual([400, 'invalid_grant']);
+        expect(await recordedOf(server, response)).toMatchObject([
+          { type: 'token.refused', payload: { reason: expect.any(String) } },
+        ]);
+      }
+      const good = await refresh(server, application, tokens.refresh_token, await own());
+      expect(good.status).toBe(200);
+      const { refresh_token: next } = await tokensOf(good);
+      expect(next === tokens.refresh_token).toBe(input.rotateRefreshTokens === false);
+      // What came of it is bound as well.
+      for (const init of [await other(), {}])
+        expect(await refusalOf(await refresh(server, application, next!, init))).toEqual([
+          400,
+          'invalid_grant',
+        ]);
+      expect((await refresh(server, application, next!, await own())).status).toBe(200);
+    });
+  },
+);
 
 describe('a refresh token that does not rotate', () => {
   it('stays the same, and each use gives an access token and leaves a record', async () => {
     const key = await proofKey();
-    const { application, tokens } = await signIn(BOUND, key);
+    const { application, tokens } = await signIn(BOUND, ofKey(key));
     const answers = [];
     for (let use = 0; use < 3; use += 1) {
       const response = await refresh(
@@ -238,7 +274,7 @@ describe('a refresh token that does not rotate', () => {
   });
 
   it('may change its key where the client proves who it is (RFC 9449 §5), and needs one', async () => {
-    const { application, tokens } = await signIn(BOUND, await proofKey());
+    const { application, tokens } = await signIn(BOUND, ofKey(await proofKey()));
     expect(await refusalOf(await refresh(server, application, tokens.refresh_token))).toEqual([
       400,
       'invalid_grant',
@@ -254,7 +290,10 @@ describe('a refresh token that does not rotate', () => {
 
   it('lives on while it is used, until its family ends', async () => {
     const key = await proofKey();
-    const { application, tokens } = await signIn({ ...BOUND, refreshTokenAbsoluteSeconds: 3_000 }, key);
+    const { application, tokens } = await signIn(
+      { ...BOUND, refreshTokenAbsoluteSeconds: 3_000 },
+      ofKey(key),
+    );
     const use = async (): Promise<Response> =>
       refresh(server, application, tokens.refresh_token, await proven(server.issuer, key));
     expectAbout(await lifeOf(application, tokens.refresh_token), IDLE);
@@ -269,7 +308,7 @@ describe('a refresh token that does not rotate', () => {
 
   it('ends where it is not used', async () => {
     const key = await proofKey();
-    const { application, tokens } = await signIn(BOUND, key);
+    const { application, tokens } = await signIn(BOUND, ofKey(key));
     later(IDLE + 60);
     const late = await refresh(server, application, tokens.refresh_token, await proven(server.issuer, key));
     expect(await refusalOf(late)).toEqual([400, 'invalid_grant']);
@@ -302,7 +341,7 @@ describe('a refresh token that does not rotate', () => {
 
   it('is none that was spent while the client’s rotated', async () => {
     const key = await proofKey();
-    const { application, tokens } = await signIn({ dpopBoundAccessTokens: true }, key);
+    const { application, tokens } = await signIn({ dpopBoundAccessTokens: true }, ofKey(key));
     const refreshed = async (token: string): Promise<Response> =>
       refresh(server, application, token, await proven(server.issuer, key));
     const { refresh_token: successor = '' } = await tokensOf(await refreshed(tokens.refresh_token));
@@ -315,7 +354,7 @@ describe('a refresh token that does not rotate', () => {
 
   it('is spent as ever once the client rotates again', async () => {
     const key = await proofKey();
-    const { application, tokens } = await signIn(BOUND, key);
+    const { application, tokens } = await signIn(BOUND, ofKey(key));
     const use = async (token: string): Promise<Tokens> =>
       tokensOf(await refresh(server, application, token, await proven(server.issuer, key)));
     expect((await use(tokens.refresh_token)).refresh_token).toBe(tokens.refresh_token);

@@ -173,7 +173,15 @@ export function createCiba(dependencies: CibaDependencies): Ciba {
       throw new errors.InvalidGrant('the person withdrew what the client may do after it had asked');
     }
     const { scopes, permissions } = asked;
-    await saveGrant(provider, { id: grantId, accountId, clientId, scopes, claims: [], permissions });
+    await saveGrant(provider, {
+      id: grantId,
+      accountId,
+      clientId,
+      scopes,
+      claims: [],
+      permissions,
+      allowedAt: createdAt,
+    });
     Object.assign(request, {
       grantId,
       sessionUid,

@@ -16,6 +16,7 @@ import type { AuthorizationDetails } from './authorization-details.ts';
 import { consentKey, findConsent } from './consents.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
+import { dateResources } from './former-apis.ts';
 import type { PermissionsByApi, Resources } from './resources.ts';
 
 export interface GrantDependencies {
@@ -91,7 +92,11 @@ export function createLoadExistingGrant({
   };
 }
 
-/** Adds that to the grant of the id, which is made where it does not exist. */
+/**
+ * Adds that to the grant of the id, which is made where it does not exist.
+ *
+ * @param allowedAt when the person was asked; now, unless it is given
+ */
 export async function saveGrant(
   provider: Provider,
   {
@@ -101,13 +106,15 @@ export async function saveGrant(
     scopes,
     claims,
     permissions,
-  }: { id: string; accountId: string; clientId: string } & Granting,
+    allowedAt = new Date(),
+  }: { id: string; accountId: string; clientId: string; allowedAt?: Date } & Granting,
 ): Promise<Grant> {
   const grant =
     (await provider.Grant.find(id)) ?? new provider.Grant({ accountId, clientId, jti: id } as object);
   if (scopes.length > 0) grant.addOIDCScope(scopes.join(' '));
   if (claims.length > 0) grant.addOIDCClaims(claims);
   for (const [api, names] of Object.entries(permissions)) grant.addResourceScope(api, names.join(' '));
+  dateResources(grant, Object.keys(permissions), Math.floor(allowedAt.getTime() / 1000));
   await grant.save();
   return grant;
 }

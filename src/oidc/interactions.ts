@@ -28,6 +28,7 @@ import {
 } from './authorization-details.ts';
 import { saveConsent, saveDetails } from './consents.ts';
 import { wordsOf } from './entitlement.ts';
+import { predates } from './former-apis.ts';
 import { grantIdFor, saveGrant } from './grants.ts';
 import { ACR_ONE_FACTOR, ACR_TWO_FACTORS, amrFor, type SecondFactorReason } from './requirements.ts';
 import type { PermissionsByApi } from './resources.ts';
@@ -344,7 +345,7 @@ async function stepOf(
         ).filter((word) => OIDC_SCOPES.has(word)),
         claims: (prompt.details['claims'] as string[] | undefined) ?? [],
         details: authorizationDetails.present(params['authorization_details']),
-        apis: await requestedApis(prompt.details['permissions'] as PermissionsByApi | undefined, apis),
+        apis: await requestedApis(details, apis),
       };
     default:
       return {
@@ -355,13 +356,16 @@ async function stepOf(
   }
 }
 
-/** Without what was removed since the person was asked. */
-async function requestedApis(permissions: PermissionsByApi = {}, apis: ApiService): Promise<RequestedApi[]> {
+/** Without what was removed since the person was asked, also where something of its name has come instead. */
+async function requestedApis({ prompt, iat }: Details, apis: ApiService): Promise<RequestedApi[]> {
+  const permissions = (prompt.details['permissions'] as PermissionsByApi | undefined) ?? {};
   const requested = await Promise.all(
     Object.entries(permissions).map(async ([identifier, names]) => {
       const api = await apis.find(identifier);
       const asked = api?.permissions.filter(({ name }) => names.includes(name)) ?? [];
-      return api && asked.length > 0 ? [{ identifier, name: api.name, permissions: [...asked] }] : [];
+      return api && !predates(iat, api) && asked.length > 0
+        ? [{ identifier, name: api.name, permissions: [...asked] }]
+        : [];
     }),
   );
   return requested.flat();

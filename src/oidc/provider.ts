@@ -85,6 +85,7 @@ export function createProvider(dependencies: ProviderDependencies): Provider {
   announceNoEmptyList(provider);
   dependencies.authorizationDetails.checkBeforeSpending(provider);
   dependencies.resources.checkBeforeSpending(provider);
+  dependencies.resources.forgetFormer(provider);
   dependencies.dpop.bind(provider);
   dependencies.mutualTls.bind(provider);
   dependencies.refreshTokens.bind(provider);

@@ -23,6 +23,7 @@ import type { ApiService } from '../apis/service.ts';
 import { intersect, narrowRequest, permittedByRoles, permittedToClient, wordsOf } from './entitlement.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
+import { forgetFormerApis, predates } from './former-apis.ts';
 
 /** Permissions by API. */
 export type PermissionsByApi = Record<string, string[]>;
@@ -47,6 +48,8 @@ export interface Resources {
   checkTarget: (ctx: KoaContextWithOIDC, source: GrantSource) => Promise<void>;
   /** Puts the decision before the spending. */
   checkBeforeSpending: (provider: Provider) => void;
+  /** Takes from grants what they hold at APIs that are gone. */
+  forgetFormer: (provider: Provider) => void;
 }
 
 type GrantSource = AuthorizationCode | DeviceCode | RefreshToken;
@@ -106,7 +109,7 @@ export function createResources({
     const identifier = targetOf(ctx, source, requested);
     if (identifier === undefined) return;
     const api = await getApi(identifier);
-    if (predates(source, api)) {
+    if (predates(givenAt(source), api)) {
       throw new errors.InvalidTarget('the API of that name for which the person was asked is gone');
     }
     if (!api.allowOfflineAccess && wordsOf(source.scope).includes('offline_access')) {
@@ -197,6 +200,7 @@ export function createResources({
     },
 
     checkTarget,
+    forgetFormer: (provider) => forgetFormerApis(provider, findApi),
     checkBeforeSpending: (provider) => {
       for (const model of [
         provider.AuthorizationCode,
@@ -215,11 +219,10 @@ export function createResources({
   };
 }
 
-/** Another API had the name then, and what people let be done there says nothing about this one. */
-function predates(source: GrantSource, { createdAt }: Api): boolean {
+/** When the person gave it: a refresh token is as old as the first of its family. */
+function givenAt(source: GrantSource): number | undefined {
   const { iiat, iat } = source as { iiat?: number; iat?: number };
-  const givenAt = iiat ?? iat;
-  return givenAt !== undefined && givenAt < Math.floor(createdAt.getTime() / 1000);
+  return iiat ?? iat;
 }
 
 /** Details are for an API; who wants to ask userinfo none the less says so by a scope. */

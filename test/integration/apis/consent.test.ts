@@ -1,6 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { ask, redeemFor, registerApi, registerRole, registerVisitor, tokensOf } from '../../support/apis.ts';
+import {
+  ask,
+  redeemFor,
+  refreshFor,
+  refusalOf,
+  registerApi,
+  registerRole,
+  registerVisitor,
+  tokensOf,
+  type Asked,
+  type RegisteredApi,
+  type Visitor,
+} from '../../support/apis.ts';
 import {
   authorizationRequest,
   OPERATOR,
@@ -81,6 +93,88 @@ describe('the consent page', () => {
     const again = await ask(server, elsewhere, { resource, scope: 'openid read write' });
     expect(again.visited.isAway).toBe(false);
     expect(again.visited.html).toContain('Delete your invoices');
+  });
+
+  describe('where another API has the name of a former one', () => {
+    /** Times are whole seconds. */
+    const replace = async ({ identifier }: RegisteredApi, { credentials }: Visitor): Promise<void> => {
+      await server.subjects.apis.delete(identifier, OPERATOR);
+      await new Promise((resolve) => setTimeout(resolve, 1_050));
+      const namesake = await registerApi(server, { identifier, name: 'Namesake' });
+      const role = await registerRole(server, namesake, ['read', 'write']);
+      await server.subjects.rbac.grantRole(credentials.account.id, role, OPERATOR);
+    };
+    const begin = async (
+      consent: 'once' | 'never',
+    ): Promise<{ ledger: RegisteredApi; resource: string; visitor: Visitor }> => {
+      const ledger = await registerApi(server);
+      const role = await registerRole(server, ledger, ['read', 'write']);
+      const application = await registerApplication(server, {
+        firstParty: consent === 'never',
+        consent,
+      });
+      const visitor = await registerVisitor(server, { roles: [role], application });
+      return { ledger, resource: ledger.identifier, visitor };
+    };
+    const allow = async ({ person }: Visitor, asked: Asked): Promise<Asked> => ({
+      ...asked,
+      visited: await person.submit(asked.visited, { decision: 'allow' }, '/consent'),
+    });
+
+    it('asks in the same session about that one, and each thing there', async () => {
+      const { ledger, resource, visitor } = await begin('once');
+      const former = await allow(
+        visitor,
+        await ask(server, visitor, { resource, scope: 'openid read write' }),
+      );
+      expect(former.visited.isAway).toBe(true);
+      await replace(ledger, visitor);
+
+      const asked = await ask(server, visitor, { resource, scope: 'openid read' });
+      expect(asked.visited.isAway).toBe(false);
+      expect(asked.visited.html).toContain('Namesake');
+      const allowed = await allow(visitor, asked);
+      const redeemed = await redeemFor(server, visitor.application, allowed, resource);
+      expect((await tokensOf(redeemed)).scope).toBe('read');
+
+      const again = await ask(server, visitor, { resource, scope: 'openid read' });
+      expect(again.visited.isAway).toBe(true);
+      await tokensOf(await redeemFor(server, visitor.application, again, resource));
+      const more = await ask(server, visitor, { resource, scope: 'openid read write' });
+      expect(more.visited.isAway).toBe(false);
+      const all = await redeemFor(server, visitor.application, await allow(visitor, more), resource);
+      expect((await tokensOf(all)).scope).toBe('read write');
+    });
+
+    it('asks nobody where the operator vouches for the client', async () => {
+      const { ledger, resource, visitor } = await begin('never');
+      await ask(server, visitor, { resource, scope: 'openid read' });
+      await replace(ledger, visitor);
+      const asked = await ask(server, visitor, { resource, scope: 'openid read' });
+      const redeemed = await redeemFor(server, visitor.application, asked, resource);
+      expect((await tokensOf(redeemed)).scope).toBe('read');
+    });
+
+    it('takes a yes to a page about the former one for no answer', async () => {
+      const { ledger, resource, visitor } = await begin('once');
+      const asked = await ask(server, visitor, { resource, scope: 'openid read' });
+      await replace(ledger, visitor);
+      const { visited } = await allow(visitor, asked);
+      expect(visited.isAway).toBe(false);
+      expect(visited.html).toContain('Namesake');
+      const elsewhere = { ...visitor, person: createPerson(server.issuer) };
+      expect((await ask(server, elsewhere, { resource, scope: 'openid read' })).visited.isAway).toBe(false);
+    });
+
+    it('gives nothing by a refresh token that came of a code from before', async () => {
+      const { ledger, resource, visitor } = await begin('once');
+      const scope = 'openid offline_access read';
+      const former = await allow(visitor, await ask(server, visitor, { resource, scope }));
+      await replace(ledger, visitor);
+      const tokens = await tokensOf(await redeemFor(server, visitor.application, former));
+      const refused = await refreshFor(server, visitor.application, tokens.refresh_token!, { resource });
+      expect(await refusalOf(refused)).toEqual([400, 'invalid_scope']);
+    });
   });
 
   it('records what was allowed, by API', async () => {

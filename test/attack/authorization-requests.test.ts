@@ -302,14 +302,6 @@ describe('what the request asks for', () => {
     expect(location.searchParams.has('code')).toBe(false);
   });
 
-  it('pays no attention to the claims parameter', async () => {
-    const response = await authorize(web, {
-      scope: 'openid',
-      claims: JSON.stringify({ id_token: { email: { essential: true }, roles: null } }),
-    });
-    expect(response.headers.get('location')).toContain('code=');
-  });
-
   it('carries iss beside every code (RFC 9207)', async () => {
     for (const mode of ['query', 'fragment'] as const) {
       const response = await authorize(web, { response_mode: mode });

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 
 import { introspect, refresh, registerPerson, signedIn } from '../../support/application.ts';
-import { eventually } from '../../support/eventually.ts';
+import { withinASecond } from '../../support/eventually.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson } from '../../support/person.ts';
 
@@ -30,7 +30,7 @@ it('lists the apps, asks once, and ends what they may do', async () => {
   const done = await person.submit(question, { decision: 'withdraw' }, '/withdraw');
   expect(done.html).toContain('Access withdrawn.');
   expect(done.html).not.toContain('Ledger &amp; Sons');
-  await eventually(async () =>
+  await withinASecond(async () =>
     expect(await introspect(server, application, tokens.access_token)).toEqual({ active: false }),
   );
   expect((await refresh(server, application, tokens.refresh_token!)).status).toBe(400);

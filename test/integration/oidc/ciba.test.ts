@@ -18,7 +18,7 @@ import {
 import { codeAt, keyOn } from '../../support/authenticator.ts';
 import { answer, ask, asked, CIBA, errorOf, openApprovals, poll, registerDesk } from '../../support/ciba.ts';
 import { createShiftedClock, type ShiftedClock } from '../../support/clock.ts';
-import { eventually } from '../../support/eventually.ts';
+import { withinASecond } from '../../support/eventually.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson, type Person } from '../../support/person.ts';
 import { recordedOf } from '../../support/recorded.ts';
@@ -416,7 +416,7 @@ describe('signing a person out', () => {
     const tokens = await tokensOf(await poll(server, desk, id));
     expect((await introspect(server, desk, tokens.access_token)).active).toBe(true);
     await signOut(asking.who, desk);
-    await eventually(async () =>
+    await withinASecond(async () =>
       expect((await introspect(server, desk, tokens.access_token)).active).toBe(false),
     );
   });

@@ -18,7 +18,7 @@ import {
 } from '../../support/application.ts';
 import { refusalOf, tokensOf } from '../../support/apis.ts';
 import { answer, asked, openApprovals, poll, registerDesk } from '../../support/ciba.ts';
-import { eventually } from '../../support/eventually.ts';
+import { withinASecond } from '../../support/eventually.ts';
 import { exchangeOf, setScene, signInAtFront } from '../../support/exchange.ts';
 import { startGatehouse, type StoreKind, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson, type Person, type Visited } from '../../support/person.ts';
@@ -41,7 +41,7 @@ describe.each<StoreKind>(['postgres', 'redis'])('a consent, with sessions in %s'
   const withdraw = ({ account }: Credentials, { clientId }: Application): Promise<void> =>
     server.subjects.consents.withdraw(account, clientId, OPERATOR);
   const expectEnded = (application: Application, token: string): Promise<void> =>
-    eventually(async () => expect(await isActive(application, token)).toBe(false));
+    withinASecond(async () => expect(await isActive(application, token)).toBe(false));
   const isActive = async (application: Application, token = ''): Promise<boolean> =>
     (await introspect(server, application, token)).active;
 
@@ -76,8 +76,8 @@ describe.each<StoreKind>(['postgres', 'redis'])('a consent, with sessions in %s'
       await signIn(createPerson(server.issuer), application, bob),
     ];
     await withdraw(ada, application);
+    await Promise.all(ended.map((tokens) => expectEnded(application, tokens.access_token)));
     for (const tokens of ended) {
-      await expectEnded(application, tokens.access_token);
       expect(await refusalOf(await refresh(server, application, tokens.refresh_token))).toEqual([
         400,
         'invalid_grant',

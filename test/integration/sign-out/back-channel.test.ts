@@ -20,7 +20,7 @@ import { createShiftedClock, type ShiftedClock } from '../../support/clock.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { startLogoutReceiver, type LogoutReceiver } from '../../support/logout-receiver.ts';
 import { createPerson, type Person } from '../../support/person.ts';
-import { eventually } from '../../support/eventually.ts';
+import { eventually, withinASecond } from '../../support/eventually.ts';
 
 let server: TestServer;
 let clock: ShiftedClock;
@@ -127,7 +127,7 @@ describe('a sign-out in the browser', () => {
     await signOut(first.person, first.application, { isWhole: false });
     await receiver.until(1);
     expect(decodeJwt(receiver.tokens[0] ?? '').aud).toBe(first.application.clientId);
-    await eventually(async () =>
+    await withinASecond(async () =>
       expect(await introspect(server, first.application, first.tokens.access_token)).toEqual({
         active: false,
       }),
@@ -289,7 +289,7 @@ describe('what ends everything of an account', () => {
     await receiver.until(2);
     const sids = [tokens, second].map(({ id_token: idToken = '' }) => decodeJwt(idToken)['sid']);
     expect(new Set(receiver.tokens.map((token) => decodeJwt(token)['sid']))).toEqual(new Set(sids));
-    await eventually(async () => {
+    await withinASecond(async () => {
       expect(await introspect(server, application, tokens.access_token)).toEqual({ active: false });
       expect((await refresh(server, application, tokens.refresh_token ?? '')).status).toBe(400);
     });

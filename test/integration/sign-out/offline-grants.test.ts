@@ -11,7 +11,7 @@ import {
   signedIn,
   type Tokens,
 } from '../../support/application.ts';
-import { eventually } from '../../support/eventually.ts';
+import { withinASecond } from '../../support/eventually.ts';
 import { startGatehouse, type StoreKind, type TestServer } from '../../support/gatehouse.ts';
 
 type SignedInPerson = Awaited<ReturnType<typeof signedIn>>;
@@ -73,7 +73,7 @@ describe.each([
         const refreshToken = signed.tokens.refresh_token ?? '';
         expect((await refresh(server, signed.application, refreshToken)).status).toBe(200);
         await signOut(server, signed);
-        await eventually(async () =>
+        await withinASecond(async () =>
           expect(await introspect(server, signed.application, signed.tokens.access_token)).toEqual({
             active: false,
           }),
@@ -92,7 +92,7 @@ describe.each([
           await signOut(server, signed);
           const isEnded = override ?? isConfigured;
           const active = { active: !isEnded };
-          await eventually(async () =>
+          await withinASecond(async () =>
             expect(
               await introspect(server, signed.application, signed.tokens.refresh_token ?? ''),
             ).toMatchObject(active),

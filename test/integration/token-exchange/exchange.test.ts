@@ -6,7 +6,7 @@ import * as client from 'openid-client';
 import { TOKEN_EXCHANGE } from '../../../src/clients/client.ts';
 import { machineToken, refusalOf, registerApi, registerRole, tokensOf } from '../../support/apis.ts';
 import { basicOf, introspect, OPERATOR, tokenRequest, type Tokens } from '../../support/application.ts';
-import { eventually } from '../../support/eventually.ts';
+import { withinASecond } from '../../support/eventually.ts';
 import {
   ACCESS_TOKEN,
   configurationOf,
@@ -399,7 +399,7 @@ it('is good at its API alone, and not for userinfo', async () => {
 });
 
 async function expectEnded(token: string, api: Parameters<typeof introspect>[1]): Promise<void> {
-  await eventually(async () => {
+  await withinASecond(async () => {
     expect(await introspect(server, api, token)).toEqual({ active: false });
   });
 }

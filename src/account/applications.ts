@@ -50,8 +50,9 @@ export async function withdrawAccess(visit: Visit): Promise<void> {
   try {
     await door.consents.withdraw(account, client, { kind: 'account', id: account.id });
   } catch (error) {
-    if (error instanceof AppError && error.code === 'consent_not_found') return seeOther(ctx, pathOf(visit));
-    throw error;
+    if (!(error instanceof AppError && error.code === 'consent_not_found')) throw error;
+    ctx.state['refusal'] = error.code;
+    return seeOther(ctx, pathOf(visit));
   }
   return seeOther(ctx, `${pathOf(visit)}?answer=withdrawn`);
 }

@@ -46,7 +46,9 @@ export function recorded(run: <T>(work: (unit: Recording) => T) => T): Middlewar
 
 /** That nothing is at an address is no refusal, and anybody could fill the log with it. */
 function isRefusal({ status, state }: Context): boolean {
-  if ((state as { isNoRefusal?: unknown }).isNoRefusal === true) return false;
+  const { isNoRefusal, refusal: name } = state as { isNoRefusal?: unknown; refusal?: unknown };
+  if (isNoRefusal === true) return false;
+  if (typeof name === 'string') return true;
   return status >= 400 && status < 500 && status !== 404;
 }
 
@@ -59,7 +61,7 @@ function refusal(ctx: Context, status: number, error: string, reason?: string): 
   };
 }
 
-/** A door that answers with a page of its own says by `ctx.state.refusal` what it refused. */
+/** A door that answers with a page of its own, or leads to one, says by `ctx.state.refusal` what it refused. */
 function nameOf({ state, status }: Context): string {
   const { refusal: name } = state as { refusal?: unknown };
   return typeof name === 'string' ? name : `http_${status}`;

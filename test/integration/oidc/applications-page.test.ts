@@ -5,6 +5,7 @@ import { introspect, refresh, registerPerson, signedIn } from '../../support/app
 import { withinASecond } from '../../support/eventually.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson } from '../../support/person.ts';
+import { recordedOf } from '../../support/recorded.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -54,6 +55,18 @@ it('knows nothing of apps that this person did not let in', async () => {
     '/withdraw',
   );
   expect(forged.html).not.toContain('Access withdrawn.');
+  const refused = await ada.person.request(`${list()}/withdraw`, {
+    method: 'POST',
+    headers: {
+      origin: new URL(server.issuer).origin,
+      'content-type': 'application/x-www-form-urlencoded',
+    },
+    body: new URLSearchParams({ client: bob.application.clientId, decision: 'withdraw' }),
+  });
+  expect([refused.status, refused.headers.get('location')]).toEqual([303, '/account/applications']);
+  expect(await recordedOf(server, refused)).toMatchObject([
+    { type: 'request.refused', payload: { error: 'consent_not_found', status: 303 } },
+  ]);
   expect(await introspect(server, bob.application, bob.tokens.access_token)).toMatchObject({ active: true });
 });
 

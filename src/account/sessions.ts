@@ -62,7 +62,8 @@ async function whereSignedIn({
   for (const uid of new Set([visitor.sessionUid, ...signedIn.keys()])) {
     const session = await door.findLiveSession(uid, visitor.account.sub);
     if (!session) continue;
-    const ids = new Set((signedIn.get(uid) ?? []).map(({ clientId }) => clientId));
+    const standing = (signedIn.get(uid) ?? []).filter(({ isWithdrawn }) => !isWithdrawn);
+    const ids = new Set(standing.map(({ clientId }) => clientId));
     ids.delete(ACCOUNT_CLIENT_ID);
     for (const id of ids) {
       const client = names.has(id) ? undefined : await door.findClient(id);

@@ -17,6 +17,15 @@ export type Revocation = {
   reason: string;
 };
 
+/**
+ * What a revocation names a person's consent to a client by, remembered or not. Neither part has a space in it.
+ *
+ * @param sub of the account, never a pairwise one
+ */
+export function consentKey({ sub, clientId }: { sub: string; clientId: string }): string {
+  return `${sub} ${clientId}`;
+}
+
 interface RevocableSubject {
   grantId?: string | undefined;
   sessionUid?: string | undefined;
@@ -25,7 +34,7 @@ interface RevocableSubject {
   clientId?: string | undefined;
   /** The API's identifier. */
   api?: string | undefined;
-  /** Of the person to the client: see oidc/consents.ts. */
+  /** Of the person to the client: see `consentKey`. */
   consent?: string | undefined;
   /** Without it, any revocation of the account, the client or the API counts. */
   issuedAt?: Date | undefined;

@@ -268,18 +268,25 @@ async function listSessions(user: string, { json }: { json?: true }): Promise<vo
         sessions.length === 0
           ? 'Signed in nowhere that is known of.'
           : formatTable(
-              ['SESSION', 'CLIENT', 'LAST LET IN (UTC)', 'OFFLINE'],
-              sessions.map(({ sessionUid, clientId, at, isOffline }) => [
+              ['SESSION', 'CLIENT', 'LAST LET IN (UTC)', 'OFFLINE', 'WITHDRAWN'],
+              sessions.map(({ sessionUid, clientId, at, isOffline, isWithdrawn }) => [
                 sessionUid,
                 clientId,
                 formatTime(at),
                 yesOrNo(isOffline),
+                yesOrNo(isWithdrawn),
               ]),
             ),
       );
     }
-    for (const { sessionUid, clientId, at, isOffline } of sessions) {
-      await printJson({ session: sessionUid, client_id: clientId, at, offline: isOffline });
+    for (const { sessionUid, clientId, at, isOffline, isWithdrawn } of sessions) {
+      await printJson({
+        session: sessionUid,
+        client_id: clientId,
+        at,
+        offline: isOffline,
+        withdrawn: isWithdrawn,
+      });
     }
     return undefined;
   });

@@ -10,13 +10,12 @@ import type { FactorService } from '../accounts/factors.ts';
 import type { ApprovalRequest } from '../approvals/approval.ts';
 import type { ApprovalService } from '../approvals/service.ts';
 import type { Api, Permission } from '../apis/api.ts';
-import type { RevocationList } from '../audit/revocations.ts';
+import { consentKey, type RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork } from '../audit/unit-of-work.ts';
 import type { Client } from '../clients/client.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { digest } from '../platform/ids.ts';
 import type { RbacService, Role } from '../rbac/role.ts';
-import { consentKey } from './consents.ts';
 import type { Exchange } from './interactions.ts';
 import { secondFactorDue } from './requirements.ts';
 

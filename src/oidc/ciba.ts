@@ -13,13 +13,12 @@ import { type Configuration, errors, type KoaContextWithOIDC, Provider } from 'o
 import type { AccountService } from '../accounts/account.ts';
 import type { ApprovalRequest, Asked, Authority } from '../approvals/approval.ts';
 import type { ApprovalService } from '../approvals/service.ts';
-import type { RevocationList } from '../audit/revocations.ts';
+import { consentKey, type RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork } from '../audit/unit-of-work.ts';
 import type { Client } from '../clients/client.ts';
 import type { Clock } from '../platform/clock.ts';
 import { digest } from '../platform/ids.ts';
 import type { RateLimiter } from '../platform/rate-limit.ts';
-import { consentKey } from './consents.ts';
 import { wordsOf } from './entitlement.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';

@@ -3,15 +3,6 @@ import type { Queryable } from '../platform/database.ts';
 import { digest } from '../platform/ids.ts';
 import type { PermissionsByApi } from './resources.ts';
 
-/**
- * What a revocation names a person's consent to a client by, remembered or not. Neither part has a space in it.
- *
- * @param sub of the account, never a pairwise one
- */
-export function consentKey({ sub, clientId }: { sub: string; clientId: string }): string {
-  return `${sub} ${clientId}`;
-}
-
 /** What a person let a client do, remembered across browsers for clients that ask once. */
 export interface Consent {
   accountId: string;

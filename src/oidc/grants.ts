@@ -6,14 +6,14 @@
  */
 import type { Grant, KoaContextWithOIDC, Provider } from 'oidc-provider';
 
-import type { RevocationList } from '../audit/revocations.ts';
+import { consentKey, type RevocationList } from '../audit/revocations.ts';
 import type { UnitOfWork } from '../audit/unit-of-work.ts';
 import type { Client } from '../clients/client.ts';
 import type { Queryable } from '../platform/database.ts';
 import { digest } from '../platform/ids.ts';
 import { beyondScopes, requestedClaims } from './claims-parameter.ts';
 import type { AuthorizationDetails } from './authorization-details.ts';
-import { consentKey, findConsent } from './consents.ts';
+import { findConsent } from './consents.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
 import { dateResources } from './former-apis.ts';

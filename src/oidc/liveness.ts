@@ -1,7 +1,6 @@
-import type { RevocationList } from '../audit/revocations.ts';
+import { consentKey, type RevocationList } from '../audit/revocations.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { digest } from '../platform/ids.ts';
-import { consentKey } from './consents.ts';
 import type { Model, StoredPayload } from './store/port.ts';
 
 /** Whether what the store remembers was revoked: by itself, or with anything that it stands on. */

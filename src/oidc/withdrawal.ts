@@ -9,12 +9,12 @@
  */
 import { appendInTransaction } from '../audit/append.ts';
 import type { Actor } from '../audit/events.ts';
-import { insertRevocation } from '../audit/revocations.ts';
+import { consentKey, insertRevocation } from '../audit/revocations.ts';
 import { ACCOUNT_CLIENT_ID } from '../clients/own-client.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
-import { type Consent, consentKey, deleteConsent, listConsents } from './consents.ts';
+import { type Consent, deleteConsent, listConsents } from './consents.ts';
 
 /** A client that may have access to a person. */
 export interface LetIn {

@@ -1,6 +1,6 @@
 import { appendInTransaction } from '../audit/append.ts';
 import type { Actor } from '../audit/events.ts';
-import { insertRevocation } from '../audit/revocations.ts';
+import { consentKey, insertRevocation, isCovered } from '../audit/revocations.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
@@ -12,6 +12,12 @@ export interface Person {
   sub: string;
 }
 
+/** A session goes on where the person withdrew what an application of it may do. */
+export interface StandingSignIn extends SignedIn {
+  /** Whether they did so since, so that nothing is left there to end. */
+  isWithdrawn: boolean;
+}
+
 export interface SignedOut {
   sessions: number;
   applications: number;
@@ -21,7 +27,7 @@ export interface SignedOut {
 
 export interface SignOutService {
   /** Where the account signed in and nobody ended it; sessions that merely ran out are among it. */
-  list: (person: Person) => Promise<SignedIn[]>;
+  list: (person: Person) => Promise<StandingSignIn[]>;
   /** Ends every session of the account. @param offline true ends its offline grants whatever the policy says */
   everywhere: (person: Person, by: Actor, options?: { offline?: boolean }) => Promise<SignedOut>;
   /** Ends one session. @throws AppError 404 `session_not_found` */
@@ -58,13 +64,24 @@ export function createSignOutService({
   const isEnding = async ({ clientId }: SignedIn): Promise<boolean> =>
     (await findClient(clientId))?.endsOfflineGrants ?? endsOfflineGrants;
 
+  const find = async (
+    tx: Queryable,
+    { id, sub }: Person,
+    options: { since: Date; isEndedToo?: boolean } = { since: ago(sessionSeconds) },
+  ): Promise<StandingSignIn[]> => {
+    const signedIn = await findSignedIn(tx, { accountId: id, ...options });
+    const withdrawnAt = await findWithdrawals(tx, sub, signedIn);
+    return signedIn.map((one) => toStanding(one, withdrawnAt.get(one.clientId)));
+  };
+
   /** Offline grants outlive sessions, so they are looked for as far back as one may reach, and in ended ones too. */
-  const offlineGrants = async (tx: Queryable, { id, sub }: Person): Promise<SignedIn[]> => {
-    const since = ago(longestGrantSeconds);
-    const all = await findSignedIn(tx, { accountId: id, since, isEndedToo: true });
-    const offline = all.filter(({ isOffline, grantId }) => isOffline && grantId !== undefined);
+  const offlineGrants = async (tx: Queryable, person: Person): Promise<StandingSignIn[]> => {
+    const all = await find(tx, person, { since: ago(longestGrantSeconds), isEndedToo: true });
+    const offline = all.filter(
+      ({ isOffline, isWithdrawn, grantId }) => isOffline && !isWithdrawn && grantId !== undefined,
+    );
     const [endedBefore, revoked] = [
-      await findEndOfAll(tx, sub, ['account']),
+      await findEndOfAll(tx, person.sub, ['account']),
       await findRevokedGrants(tx, offline),
     ];
     return offline.filter(
@@ -74,32 +91,34 @@ export function createSignOutService({
 
   const revokeGrants = async (
     tx: Queryable,
-    signedIn: readonly SignedIn[],
+    signedIn: readonly StandingSignIn[],
     reason: string,
   ): Promise<number> => {
-    const ids = new Set(signedIn.map(({ grantId }) => grantId).filter((id) => id !== undefined));
+    const standing = signedIn.filter(({ isWithdrawn }) => !isWithdrawn);
+    const ids = new Set(standing.map(({ grantId }) => grantId).filter((id) => id !== undefined));
     for (const id of ids) {
       await insertRevocation(tx, { kind: 'grant', id, reason, expiresAt: until(longestGrantSeconds) });
     }
     return ids.size;
   };
 
-  const summary = (signedIn: readonly SignedIn[], offline: number): SignedOut => ({
+  const summary = (signedIn: readonly StandingSignIn[], offline: number): SignedOut => ({
     sessions: new Set(signedIn.map(({ sessionUid }) => sessionUid)).size,
-    applications: new Set(signedIn.map(({ clientId }) => clientId)).size,
+    applications: new Set(signedIn.filter(({ isWithdrawn }) => !isWithdrawn).map(({ clientId }) => clientId))
+      .size,
     offlineGrants: offline,
   });
 
   return {
-    list: async ({ id, sub }) => {
-      const signedIn = await findSignedIn(db, { accountId: id, since: ago(sessionSeconds) });
-      const endedBefore = await findEndOfAll(db, sub, ['account', 'account_sessions']);
+    list: async (person) => {
+      const signedIn = await find(db, person);
+      const endedBefore = await findEndOfAll(db, person.sub, ['account', 'account_sessions']);
       return signedIn.filter(({ at }) => !endedBefore || at > endedBefore);
     },
 
     everywhere: (person, by, { offline = false } = {}) =>
       db.transaction(async (tx) => {
-        const signedIn = await findSignedIn(tx, { accountId: person.id, since: ago(sessionSeconds) });
+        const signedIn = await find(tx, person);
         // Looked for before they end.
         const grants = await offlineGrants(tx, person);
         await insertRevocation(tx, {
@@ -136,7 +155,7 @@ export function createSignOutService({
 
     session: (person, sessionUid, by) =>
       db.transaction(async (tx) => {
-        const all = await findSignedIn(tx, { accountId: person.id, since: ago(sessionSeconds) });
+        const all = await find(tx, person);
         const signedIn = all.filter((one) => one.sessionUid === sessionUid);
         if (signedIn.length === 0) {
           throw new AppError('session_not_found', 404, 'There is no such session, or it has ended.');
@@ -169,8 +188,8 @@ export function createSignOutService({
 
     application: (person, clientId, by) =>
       db.transaction(async (tx) => {
-        const all = await findSignedIn(tx, { accountId: person.id, since: ago(sessionSeconds) });
-        const signedIn = all.filter((one) => one.clientId === clientId);
+        const all = await find(tx, person);
+        const signedIn = all.filter((one) => one.clientId === clientId && !one.isWithdrawn);
         const grants = (await offlineGrants(tx, person)).filter((one) => one.clientId === clientId);
         const offline = await filterAsync(grants, isEnding);
         await revokeGrants(
@@ -213,12 +232,32 @@ async function findEndOfAll(
   return rows[0]?.before ?? undefined;
 }
 
+/** When what the person let each of those clients do was last withdrawn, by the client's id. */
+async function findWithdrawals(
+  db: Queryable,
+  sub: string,
+  signedIn: readonly SignedIn[],
+): Promise<ReadonlyMap<string, Date>> {
+  const byKey = new Map(signedIn.map(({ clientId }) => [consentKey({ sub, clientId }), clientId]));
+  if (byKey.size === 0) return new Map();
+  const { rows } = await db.query<{ subject: string; before: Date }>(
+    `select subject, max(before) as before from revocations
+      where kind = 'consent' and subject = any ($1) group by subject`,
+    [[...byKey.keys()]],
+  );
+  return new Map(rows.map(({ subject, before }) => [byKey.get(subject)!, before]));
+}
+
 async function findRevokedGrants(db: Queryable, grants: readonly SignedIn[]): Promise<ReadonlySet<string>> {
   const { rows } = await db.query<{ subject: string }>(
     `select subject from revocations where kind = 'grant' and subject = any ($1)`,
     [grants.map(({ grantId }) => grantId)],
   );
   return new Set(rows.map(({ subject }) => subject));
+}
+
+function toStanding(one: SignedIn, withdrawnAt: Date | undefined): StandingSignIn {
+  return { ...one, isWithdrawn: withdrawnAt !== undefined && isCovered(withdrawnAt, one.at) };
 }
 
 function toRecord({ clientId, sid }: SignedIn): { client_id: string; sid?: string } {

@@ -7,8 +7,7 @@ import { type AdapterPayload, type KoaContextWithOIDC, Provider } from 'oidc-pro
 import { z } from 'zod';
 
 import type { LiveSubject } from '../../audit/batch.ts';
-import type { RevocationList } from '../../audit/revocations.ts';
-import { consentKey } from '../consents.ts';
+import { consentKey, type RevocationList } from '../../audit/revocations.ts';
 import type { IsDead } from '../liveness.ts';
 import type { Resources } from '../resources.ts';
 import type { Model, OidcStore, SessionAuthorizations, StoredPayload } from '../store/port.ts';

@@ -1,8 +1,8 @@
 /** What the audit log holds of an exchange, and what must not have been revoked when it becomes durable. */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 
+import { consentKey } from '../../audit/revocations.ts';
 import type { UnitOfWork } from '../../audit/unit-of-work.ts';
-import { consentKey } from '../consents.ts';
 import { exchangeOf, standingOf } from './authority.ts';
 
 /** Nothing for a request that exchanges no token. */

@@ -162,6 +162,45 @@ describe.each([
       }
     });
 
+    it('offline access that was withdrawn is not ended once more, nor counted', async () => {
+      const signed = await signedIn(server, { endsOfflineGrants: true }, 'openid offline_access');
+      const { account } = signed.credentials;
+      const { clientId } = signed.application;
+      const { consents, revocations, signOut } = server.subjects;
+      await consents.withdraw(account, clientId, OPERATOR);
+      await revocations.refresh();
+      const nothing = { applications: 0, offlineGrants: 0 };
+      expect(await signOut.application(account, clientId, OPERATOR)).toEqual({ sessions: 0, ...nothing });
+      const [{ sessionUid } = { sessionUid: '' }] = await signOut.list(account);
+      expect(await signOut.session(account, sessionUid, OPERATOR)).toEqual({ sessions: 1, ...nothing });
+      for (const options of [{}, { offline: true }]) {
+        expect(await signOut.everywhere(account, OPERATOR, options)).toMatchObject(nothing);
+      }
+      const { rows } = await server.database.db.query(
+        `select 1 from revocations join audit_events a on a.grant_id = subject
+          where kind = 'grant' and a.account_id = $1`,
+        [account.id],
+      );
+      expect(rows).toEqual([]);
+    });
+
+    it('offline access that was given again after it had been withdrawn ends, and is counted', async () => {
+      const signed = await signedIn(server, { endsOfflineGrants: true }, 'openid offline_access');
+      const { account } = signed.credentials;
+      const { consents, revocations, signOut } = server.subjects;
+      await consents.withdraw(account, signed.application.clientId, OPERATOR);
+      await revocations.refresh();
+      // Times are whole seconds.
+      await new Promise((resolve) => setTimeout(resolve, 1_050));
+      const { refresh_token: refreshToken = '' } = await signInAgain(server, signed, 'openid offline_access');
+      expect(await signOut.everywhere(account, OPERATOR)).toMatchObject({
+        applications: 1,
+        offlineGrants: 1,
+      });
+      await revocations.refresh();
+      expect((await refresh(server, signed.application, refreshToken)).status).toBe(400);
+    });
+
     it('what is bound to the session ends with the application, also beside offline access', async () => {
       const signed = await signedIn(server, {}, 'openid');
       await signInAgain(server, signed, 'openid offline_access');

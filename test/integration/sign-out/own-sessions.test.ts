@@ -6,6 +6,7 @@ import {
   authorize,
   codeOf,
   introspect,
+  OPERATOR,
   redeem,
   refresh,
   registerApplication,
@@ -111,6 +112,25 @@ describe.each<StoreKind>(['postgres', 'redis'])('where a person is signed in (%s
     await stands(atlas, elsewhere.atlas);
     const back = await here.person.open(authorizationRequest(server, ledger, { scope: 'openid' }).url);
     expect(codeOf(back)).toEqual(expect.any(String));
+  });
+
+  it('an app from which access was withdrawn is left, and the sessions stay', async () => {
+    const here = await signedIn(server, { name: 'Ledger' }, 'openid offline_access');
+    const { application: ledger, credentials: who, person } = here;
+    await signInTo(ledger, createPerson(server.issuer), who);
+    const shown = await page(person);
+    expect(shown.html).toContain('Sign out of Ledger');
+    await server.subjects.consents.withdraw(who.account, ledger.clientId, OPERATOR);
+    const after = await page(person);
+    expect(after.html).not.toContain('Ledger');
+    expect(sectionsOf(after)).toEqual(['This browser', 'Another browser', 'Everywhere']);
+    const pressed = await person.submit(shown, { app: ledger.clientId }, '/account/sessions');
+    expect(pressed.status).toBe(404);
+
+    await server.subjects.revocations.refresh();
+    await new Promise((resolve) => setTimeout(resolve, 1_050));
+    await signInTo(ledger, person, who);
+    expect((await page(person)).html).toContain('Sign out of Ledger');
   });
 
   it('everything ends at once, this browser too', async () => {

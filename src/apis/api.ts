@@ -17,6 +17,11 @@ export interface Permission {
   description: string;
 }
 
+/** One that an API has. Who was given a former one of its name was not given this. */
+export interface StandingPermission extends Permission {
+  createdAt: Date;
+}
+
 /** What an operator decides about an API. */
 export interface ApiDefinition {
   name: string;
@@ -39,7 +44,7 @@ export interface Api extends ApiDefinition {
   /** An absolute URI without a fragment: the `resource` of requests and the `aud` of tokens. It never changes. */
   identifier: string;
   /** By name. */
-  permissions: readonly Permission[];
+  permissions: readonly StandingPermission[];
   createdAt: Date;
   updatedAt: Date;
 }

@@ -13,12 +13,13 @@ interface ApiRow {
   client_id: string | null;
   created_at: Date;
   updated_at: Date;
-  permissions: Permission[];
+  permissions: (Permission & { created_at: string })[];
 }
 
 const SELECT = `
   select apis.*, coalesce(
-    (select json_agg(json_build_object('name', p.name, 'description', p.description) order by p.name collate "C")
+    (select json_agg(json_build_object('name', p.name, 'description', p.description, 'created_at', p.created_at)
+                     order by p.name collate "C")
      from api_permissions p where p.api = apis.identifier), '[]') as permissions
   from apis`;
 
@@ -177,7 +178,11 @@ function toApi(row: ApiRow): Api {
     signingAlg: row.signing_alg,
     allowOfflineAccess: row.allow_offline_access,
     ...(row.client_id !== null && { clientId: row.client_id }),
-    permissions: row.permissions,
+    permissions: row.permissions.map(({ name, description, created_at: createdAt }) => ({
+      name,
+      description,
+      createdAt: new Date(createdAt),
+    })),
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };

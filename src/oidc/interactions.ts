@@ -28,7 +28,7 @@ import {
 } from './authorization-details.ts';
 import { saveConsent, saveDetails } from './consents.ts';
 import { wordsOf } from './entitlement.ts';
-import { predates } from './former-apis.ts';
+import { standingOf } from './former-apis.ts';
 import { grantIdFor, saveGrant } from './grants.ts';
 import { ACR_ONE_FACTOR, ACR_TWO_FACTORS, amrFor, type SecondFactorReason } from './requirements.ts';
 import type { PermissionsByApi } from './resources.ts';
@@ -362,10 +362,8 @@ async function requestedApis({ prompt, iat }: Details, apis: ApiService): Promis
   const requested = await Promise.all(
     Object.entries(permissions).map(async ([identifier, names]) => {
       const api = await apis.find(identifier);
-      const asked = api?.permissions.filter(({ name }) => names.includes(name)) ?? [];
-      return api && !predates(iat, api) && asked.length > 0
-        ? [{ identifier, name: api.name, permissions: [...asked] }]
-        : [];
+      const asked = standingOf(api, iat).filter(({ name }) => names.includes(name));
+      return api && asked.length > 0 ? [{ identifier, name: api.name, permissions: asked }] : [];
     }),
   );
   return requested.flat();

@@ -166,6 +166,32 @@ describe('the consent page', () => {
       expect((await ask(server, elsewhere, { resource, scope: 'openid read' })).visited.isAway).toBe(false);
     });
 
+    it('asks in the same session about a permission that has the name of a former one', async () => {
+      const { ledger, resource, visitor } = await begin('once');
+      const { application, credentials } = visitor;
+      const { apis, rbac } = server.subjects;
+      const scope = 'openid offline_access read write';
+      const former = await allow(visitor, await ask(server, visitor, { resource, scope }));
+      const tokens = await tokensOf(await redeemFor(server, application, former, resource));
+      expect(tokens.scope).toBe('read write');
+      await apis.removePermission(resource, 'write', OPERATOR);
+      await new Promise((resolve) => setTimeout(resolve, 1_050));
+      await apis.setPermission(resource, { name: 'write', description: 'Delete your invoices' }, OPERATOR);
+      const role = await registerRole(server, ledger, ['write']);
+      await rbac.grantRole(credentials.account.id, role, OPERATOR);
+
+      const refreshed = await refreshFor(server, application, tokens.refresh_token!, { resource });
+      expect((await tokensOf(refreshed)).scope).toBe('read');
+      const less = await ask(server, visitor, { resource, scope: 'openid read' });
+      expect(less.visited.isAway).toBe(true);
+      const asked = await ask(server, visitor, { resource, scope: 'openid read write' });
+      expect(asked.visited.isAway).toBe(false);
+      expect(asked.visited.html).toContain('Delete your invoices');
+      const allowed = await allow(visitor, asked);
+      const redeemed = await redeemFor(server, application, allowed, resource);
+      expect((await tokensOf(redeemed)).scope).toBe('read write');
+    });
+
     it('gives nothing by a refresh token that came of a code from before', async () => {
       const { ledger, resource, visitor } = await begin('once');
       const scope = 'openid offline_access read';

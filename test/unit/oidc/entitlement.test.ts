@@ -11,7 +11,7 @@ import {
 
 const OIDC_SCOPES = new Set(['openid', 'email', 'offline_access']);
 const api = (names: string, allowOfflineAccess = true) => ({
-  permissions: wordsOf(names).map((name) => ({ name, description: name })),
+  permissions: wordsOf(names).map((name) => ({ name, description: name, createdAt: new Date(0) })),
   allowOfflineAccess,
 });
 

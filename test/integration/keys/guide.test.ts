@@ -56,9 +56,7 @@ it('replaces a key, takes out one that leaked, and says which tokens end', async
   expect(withoutTime(said)).toContain(withoutTime(guide.text('output', 'retired')));
   expect(await ofAlgorithm('ES256')).toEqual(['current', 'removed']);
   expect(await signedBy(idToken)).toBe('ERR_JWKS_NO_MATCHING_KEY');
-  expect(await guide.runLater('audit list')).toMatch(
-    /key\.removed[\s\S]*key\.tokens_ended[\s\S]*"count":1/,
-  );
+  expect(await guide.runLater('audit list')).toMatch(/key\.removed[\s\S]*key\.tokens_ended[\s\S]*"count":1/);
   await expect(guide.runLater('keys retire', { KID: kid })).rejects.toThrow(/ended with 1/);
 
   const next = await signedIn(server, { idTokenAlg: 'ES256' }, 'openid');

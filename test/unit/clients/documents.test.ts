@@ -175,6 +175,15 @@ it('asks no host more often than sixty times a minute, whatever ids are presente
   expect(asked).toHaveLength(61);
 });
 
+it('counts from the first request, however young the process is', async () => {
+  nowMs = 59_990;
+  const { find, asked } = documents();
+  for (let index = 0; index < 60; index += 1) await find(`https://app.example/${index}`);
+  nowMs = 60_010;
+  await expect(find('https://app.example/more')).rejects.toMatchObject({ status: 503 });
+  expect(asked).toHaveLength(60);
+});
+
 it('goes on with a client that it knows when somebody else has used up what its host may be asked', async () => {
   const { find, asked, state } = documents();
   const first = await find(CLIENT_ID);

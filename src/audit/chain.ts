@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /*
  * The hash chain, pure: no database, no clock. A row's hash covers the hash before it and the row's canonical form;
@@ -27,16 +27,13 @@ export interface ChainedFields {
 /** The `prev_hash` of the first row. */
 export const GENESIS_HASH = '';
 
-/** SHA-256 of the previous hash and the row, base64url. */
+/** SHA-256 of the previous hash and the row, base64url. The database's `audit_flush` makes the same. */
 export function chainHash(previousHash: string, row: ChainedFields): string {
-  return createHash('sha256')
-    .update(previousHash)
-    .update('\n')
-    .update(canonicalForm(row))
-    .digest('base64url');
+  return hash('sha256', `${previousHash}\n${canonicalForm(row)}`, 'base64url');
 }
 
-function canonicalForm(row: ChainedFields): string {
+/** What the hash covers, as a JSON array. */
+export function canonicalForm(row: ChainedFields): string {
   return canonicalJson([
     1,
     row.id,
@@ -57,7 +54,7 @@ function canonicalForm(row: ChainedFields): string {
 
 /** SHA-256 of salt and details, base64url. */
 export function personalDigest(salt: string, personal: unknown): string {
-  return createHash('sha256').update(salt).update('\n').update(canonicalJson(personal)).digest('base64url');
+  return hash('sha256', `${salt}\n${canonicalJson(personal)}`, 'base64url');
 }
 
 /** A time with the precision that PostgreSQL keeps. */

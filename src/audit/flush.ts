@@ -6,9 +6,10 @@ import { REVOCATIONS_CHANNEL, type Revocation } from './revocations.ts';
 import { FIELDS, toChainedFields, type ChainedColumns, type EventRow } from './row.ts';
 
 /*
- * The SQL of one flush: two round trips, for statements are sent without waiting for the answers of earlier ones.
- * First: begin, lock the chain head, then read what the verdicts depend on. The head's lock makes every process take
- * turns, and each statement after it sees all that earlier turns committed. Second: write everything and commit.
+ * The SQL of a flush whose verdicts depend on what the database holds (most do not: flush-at-once.ts): two round trips,
+ * for statements are sent without waiting for the answers of earlier ones. First: begin, lock the chain head, then read
+ * what the verdicts depend on. The head's lock makes every process take turns, and each statement after it sees all
+ * that earlier turns committed. Second: write everything and commit.
  */
 
 /** Who stalls while holding the chain's head (a frozen process, a cut network) is ended by the server. */
@@ -155,31 +156,11 @@ export async function writeAndCommit(
   const { links, head } = link(facts.head, [...facts.unlinked, ...rows]);
   const linked = facts.unlinked.map(({ id, at }, index) => ({ id, at, ...links[index]! }));
   const events = rows.map((row, index) => Object.assign(eventColumns(row), links[linked.length + index]!));
-  const spent = batches.flatMap((batch) =>
-    batch.spent.map((spend) => ({
-      digest: spend.digest,
-      kind: spend.kind,
-      spend_id: spend.spendId,
-      request_id: batch.requestId ?? null,
-      grant_id: spend.grantId ?? null,
-      expires_at: spend.expiresAt,
-    })),
-  );
-  const revoked = batches.flatMap((batch) =>
-    batch.revocations.map((revocation) => ({
-      id: revocation.rowId,
-      kind: revocation.kind,
-      subject: revocation.id,
-      before: revocation.before ?? null,
-      reason: revocation.reason,
-      expires_at: revocation.expiresAt,
-    })),
-  );
   const values = [
     JSON.stringify(events),
     JSON.stringify(linked),
-    JSON.stringify(spent),
-    JSON.stringify(revoked),
+    JSON.stringify(spentColumns(batches)),
+    JSON.stringify(revocationColumns(batches)),
     writerId,
     flush,
     head.seq,
@@ -203,8 +184,36 @@ async function commitAfter(connection: Connection, written: Promise<unknown>): P
   return { kind: 'committed' };
 }
 
-function isServerError(error: unknown): boolean {
+export function isServerError(error: unknown): boolean {
   return typeof error === 'object' && error !== null && 'severity' in error;
+}
+
+/** Rows of `spent`. */
+export function spentColumns(batches: readonly PreparedBatch[]): object[] {
+  return batches.flatMap((batch) =>
+    batch.spent.map((spend) => ({
+      digest: spend.digest,
+      kind: spend.kind,
+      spend_id: spend.spendId,
+      request_id: batch.requestId ?? null,
+      grant_id: spend.grantId ?? null,
+      expires_at: spend.expiresAt,
+    })),
+  );
+}
+
+/** Rows of `revocations`. */
+export function revocationColumns(batches: readonly PreparedBatch[]): object[] {
+  return batches.flatMap((batch) =>
+    batch.revocations.map((revocation) => ({
+      id: revocation.rowId,
+      kind: revocation.kind,
+      subject: revocation.id,
+      before: revocation.before ?? null,
+      reason: revocation.reason,
+      expires_at: revocation.expiresAt,
+    })),
+  );
 }
 
 function eventColumns(row: EventRow): Record<string, unknown> {

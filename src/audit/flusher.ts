@@ -1,7 +1,9 @@
 import type { Clock } from '../platform/clock.ts';
+import type { Connection } from '../platform/connection.ts';
 import { isDatabaseUnavailable } from '../platform/database.ts';
 import { uuidv7 } from '../platform/ids.ts';
 import type { PreparedBatch } from './batch.ts';
+import { flushAtOnce } from './flush-at-once.ts';
 import { begin, beginAndRead, writeAndCommit, type CommitOutcome } from './flush.ts';
 import { judge, type SpentFact, type Verdict } from './judge.ts';
 import type { Line } from './line.ts';
@@ -21,6 +23,8 @@ import {
  */
 
 const RECOVERY_TIMEOUT_MS = 1_000;
+/** With less than this left the requests are refused before anything could be found out. */
+const RECOVERY_MARGIN_MS = 50;
 
 export interface WriterHooks {
   onFlush?: ((flush: { batches: number; events: number; durationMs: number }) => void) | undefined;
@@ -82,12 +86,42 @@ export function createFlusher({
   const isFinal = ({ isSettled: isKnown, ageMs }: SpentFact): boolean =>
     isKnown || (ageMs >= ORPHAN_AFTER_MS && line.soundForMs() >= SOUND_CONNECTION_MS);
 
+  /** As if the database held nothing that the verdicts depend on; undefined where it does. */
+  const attemptAtOnce = async (
+    connection: Connection,
+    {
+      batches,
+      linkLimit,
+      timeoutMs,
+    }: { batches: readonly PreparedBatch[]; linkLimit: number; timeoutMs: number },
+  ): Promise<Attempt | undefined> => {
+    if (batches.length === 0) return undefined;
+    const verdicts = judge(batches, { spent: [], revoked: [] }, isFinal);
+    const accepted = batches.filter((_, index) => verdicts[index]!.kind === 'accepted');
+    lastFlush += 1;
+    const flush = lastFlush;
+    const isLinkDue = linkLimit > 0;
+    const outcome = await flushAtOnce(connection, {
+      batches: accepted,
+      writerId,
+      flush,
+      isLinkDue,
+      timeoutMs,
+    });
+    if (outcome.kind !== 'ambiguous') line.noteAnswer();
+    if (outcome.kind === 'declined') return undefined;
+    if (accepted.some(({ spent }) => spent.length > 0)) isSettled = false;
+    return { outcome, verdicts, flush, events: accepted.reduce((sum, { rows }) => sum + rows.length, 0) };
+  };
+
   const attempt = (
     batches: readonly PreparedBatch[],
     linkLimit: number,
     timeoutMs: number,
   ): Promise<Attempt> =>
     line.within(timeoutMs, async (connection) => {
+      const done = await attemptAtOnce(connection, { batches, linkLimit, timeoutMs });
+      if (done) return done;
       const facts = await beginAndRead(connection, { batches, writerId, linkLimit, timeoutMs });
       line.noteAnswer();
       const verdicts = judge(batches, facts, isFinal);
@@ -193,6 +227,8 @@ export function createFlusher({
     };
     unknown = lost;
     line.drop();
+    // The database used up the whole time and said nothing: who comes now is not to wait for it as well.
+    if (remainingMs < RECOVERY_MARGIN_MS) return { again: [], unavailable: { error } };
     try {
       return { again: await recover() };
     } catch (recoverError) {
@@ -211,6 +247,10 @@ export function createFlusher({
         unknown = undefined;
         return [];
       }
+      if (lost && !wasDurable) {
+        await settle(connection, writerId, lost.flush);
+        await connection.query('commit');
+      }
       // Nothing is awaited between looking at `isRefused` and answering: the deadline cannot come in between.
       let again: readonly Pending[] = [];
       if (lost) {
@@ -219,7 +259,7 @@ export function createFlusher({
         if (wasDurable) for (const { answer } of lost.pending) answer({ kind: 'accepted' });
         else if (!lost.isRefused) again = lost.pending;
       }
-      await connection.query('rollback').catch(() => line.drop());
+      if (!lost || wasDurable) await connection.query('rollback').catch(() => line.drop());
       return again;
     });
 

@@ -4,13 +4,15 @@ import { writeAndCommit, type CommitOutcome, type Head } from './flush.ts';
 import { buildRow, type EventRow } from './row.ts';
 
 /*
- * What becomes of a flush whose connection was lost after its commit had been sent. It may be durable or not, and its
- * requests wait. Three rules keep both promises, that no credential has two successors and that no honest client is
- * locked out by our outage:
+ * What becomes of a flush whose connection was lost after it had been sent. It may be durable or not, and its requests
+ * wait. Three rules keep both promises, that no credential has two successors and that no honest client is locked out
+ * by our outage:
  *
  * 1. Whoever holds the chain head's lock knows: the lost transaction held it too, so it has ended, and its rows are
- *    there or not. The writer asks as soon as it reaches the database again, before any other flush. Durable and the
- *    requests still wait: they are answered as if nothing had happened. Not durable: they are flushed again.
+ *    there or not; or it has not had the lock yet. The writer asks as soon as it reaches the database again, before any
+ *    other flush. Durable and the requests still wait: they are answered as if nothing had happened. Not durable: the
+ *    writer says that it knows the outcome of that flush, after which the flush writes nothing any more should it get
+ *    the lock only then (rule 3), and flushes again.
  * 2. If that takes longer than a request may wait, the requests are refused (503) and their callers undo what they
  *    did. From then on nothing of that flush will ever be delivered. When it turns out to be durable all the same, the
  *    writer takes its spends back, so that the retry succeeds, and records `token.withheld`: whatever those requests'

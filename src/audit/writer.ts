@@ -1,3 +1,5 @@
+import { setImmediate as turnOfTheEventLoop } from 'node:timers/promises';
+
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import type { PreparedBatch } from './batch.ts';
@@ -15,6 +17,9 @@ import { createLine } from './line.ts';
  */
 
 const MAX_BATCHES_PER_FLUSH = 500;
+/** At most so long, and so many turns in which nothing came. */
+const GATHER_FOR_MS = 2;
+const IDLE_TURNS = 3;
 const MAX_LINKS_PER_FLUSH = 500;
 /** Rows that wait for a link are looked for at most this often while flushes follow one another. */
 const LINK_INTERVAL_MS = 100;
@@ -112,8 +117,26 @@ export function createWriter({
     }
   };
 
+  let carriedLast = 0;
+
+  /**
+   * Lets join what comes in these moments: a flush costs much the same for one batch and for twenty. Goes on for as
+   * long as each turn of the event loop brings more, and waits a few turns for as many as came along the last time.
+   */
+  const gather = async (): Promise<void> => {
+    const until = performance.now() + GATHER_FOR_MS;
+    let idleTurns = 0;
+    do {
+      const before = queue.length;
+      await turnOfTheEventLoop();
+      idleTurns = queue.length > before ? 0 : idleTurns + 1;
+    } while (performance.now() < until && idleTurns <= (queue.length < carriedLast ? IDLE_TURNS : 0));
+    carriedLast = queue.length;
+  };
+
   const flushGathered = async (): Promise<void> => {
     for (;;) {
+      if (queue.length > 0) await gather();
       if (queue.length === 0 || isCircuitOpen) return;
       const isLinkDue = performance.now() - lastLinkAt >= LINK_INTERVAL_MS;
       if (isLinkDue) lastLinkAt = performance.now();

@@ -246,13 +246,13 @@ const UNAVAILABLE_CODES = new Set([
 
 /**
  * Whether the fault is that PostgreSQL cannot be reached or cannot answer now (class 08, 53, 57 of its error codes,
- * 25006: a standby that is not promoted yet), so that the same request may succeed later.
+ * 25006: a standby that is not promoted yet, 55P03: a lock that somebody else holds for too long), so that the same
+ * request may succeed later.
  */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
   const { code, message = '' } = error as { code?: string; message?: string };
-  if (code !== undefined && (UNAVAILABLE_CODES.has(code) || /^(08|53|57)/.test(code) || code === '25006'))
-    return true;
+  if (code !== undefined && (UNAVAILABLE_CODES.has(code) || /^(08|53|57|25006|55P03)/.test(code))) return true;
   return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|connection timeout/i.test(
     message,
   );

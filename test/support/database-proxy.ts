@@ -11,26 +11,29 @@ export interface DatabaseProxy {
   /** Lets new connections pass again. */
   restore: () => void;
   /**
-   * At the next commit, ends every connection: `before` it reaches the server; `after` the server has carried it out,
-   * but before any answer is passed on; or `answered`, when all but the answer to the commit itself has been passed on.
-   * With `stayCut`, new connections are refused until `restore`.
+   * At the next commit, or flush in one call, ends every connection: `before` it reaches the server; when it is `sent`,
+   * without waiting for the server; `after` the server has carried it out, but before any answer is passed on; or
+   * `answered`, when all but the word that it is done has been passed on. With `stayCut`, new connections are refused
+   * until `restore`; with `isOwn`, a commit only counts where it is a statement of its own.
    */
-  cutAtCommit: (moment: Moment, options?: { stayCut?: boolean }) => Promise<void>;
+  cutAtCommit: (moment: Moment, options?: { stayCut?: boolean; isOwn?: boolean }) => Promise<void>;
   close: () => Promise<void>;
 }
 
-export type Moment = 'before' | 'after' | 'answered';
+export type Moment = 'before' | 'sent' | 'after' | 'answered';
 
 /** A simple query, as the protocol frames it: Q, length, text, NUL. */
 const COMMIT = Buffer.from('Q\0\0\0\u000bcommit\0');
-/** CommandComplete: C, length, tag, NUL. */
-const COMMITTED = 'C\0\0\0\u000bCOMMIT\0';
+/** Within Bind: the portal without a name, then the name of the statement. */
+const FLUSH = Buffer.from('\0audit_flush\0');
+/** ReadyForQuery: Z, length, and that no transaction is open. */
+const DONE = 'Z\0\0\0\u0005I';
 
 export async function createDatabaseProxy(target: string): Promise<DatabaseProxy> {
   const url = new URL(target);
   const pairs = new Set<{ client: Socket; server: Socket }>();
   let mode: 'open' | 'cut' | 'frozen' = 'open';
-  let armed: { moment: Moment; stayCut: boolean; done: () => void } | undefined;
+  let armed: { moment: Moment; stayCut: boolean; isOwn: boolean; done: () => void } | undefined;
 
   const endAll = (): void => {
     for (const { client, server } of pairs) {
@@ -58,9 +61,13 @@ export async function createDatabaseProxy(target: string): Promise<DatabaseProxy
     pairs.add(pair);
     client.on('data', (data) => {
       if (mode === 'frozen') return;
-      if (armed && data.includes(COMMIT)) {
+      if (armed && (data.includes(COMMIT) || (!armed.isOwn && data.includes(FLUSH)))) {
         if (armed.moment === 'before') {
           fire();
+          return;
+        }
+        if (armed.moment === 'sent') {
+          server.end(data, fire);
           return;
         }
         isCommitting = true;
@@ -72,7 +79,7 @@ export async function createDatabaseProxy(target: string): Promise<DatabaseProxy
       if (mode === 'frozen') return;
       if (isCommitting && armed) {
         answer += data.toString('latin1');
-        const end = answer.indexOf(COMMITTED);
+        const end = answer.indexOf(DONE);
         if (end === -1) return;
         if (armed.moment === 'answered') client.end(Buffer.from(answer.slice(0, end), 'latin1'), fire);
         else fire();
@@ -112,9 +119,9 @@ export async function createDatabaseProxy(target: string): Promise<DatabaseProxy
     restore: () => {
       mode = 'open';
     },
-    cutAtCommit: (moment, { stayCut = false } = {}) =>
+    cutAtCommit: (moment, { stayCut = false, isOwn = false } = {}) =>
       new Promise((done) => {
-        armed = { moment, stayCut, done };
+        armed = { moment, stayCut, isOwn, done };
       }),
     close: async () => {
       mode = 'cut';

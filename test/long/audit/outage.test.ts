@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 
+import type { Batch } from '../../../src/audit/batch.ts';
 import { isAuditUnavailable, isSpendConflict } from '../../../src/audit/errors.ts';
 import type { AuditLog } from '../../../src/audit/log.ts';
 import { createDatabase, type Database } from '../../../src/platform/database.ts';
 import { uuidv7 } from '../../../src/platform/ids.ts';
-import { buildBatch, buildSpend, openAuditLog } from '../../support/audit.ts';
+import { buildBatch as buildAnyBatch, buildSpend, openAuditLog } from '../../support/audit.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { createDatabaseProxy, type DatabaseProxy } from '../../support/database-proxy.ts';
 
@@ -28,7 +29,7 @@ beforeEach(async () => {
   });
   log = openAuditLog(through, { commitTimeoutMs: COMMIT_TIMEOUT_MS });
   other = openAuditLog(test.db);
-  await log.write(buildBatch());
+  await log.write(buildAnyBatch());
 });
 
 afterEach(async () => {
@@ -71,7 +72,7 @@ const expectWhole = async (): Promise<void> => {
 
 describe('a database that is away', () => {
   it('refuses at once what comes, and resumes by itself, with the credential still good', async () => {
-    const batch = buildBatch({ spent: [buildSpend(uuidv7())] });
+    const batch = buildAnyBatch({ spent: [buildSpend(uuidv7())] });
     proxy.cut();
     expect(isAuditUnavailable((await timed(log.write(batch))).error)).toBe(true);
     for (let round = 0; round < 20; round++) {
@@ -86,7 +87,7 @@ describe('a database that is away', () => {
   });
 
   it('that says nothing any more refuses within the time a commit may take, then at once', async () => {
-    const batch = buildBatch({ spent: [buildSpend(uuidv7())] });
+    const batch = buildAnyBatch({ spent: [buildSpend(uuidv7())] });
     proxy.freeze();
     const first = await timed(log.write(batch));
     expect(isAuditUnavailable(first.error)).toBe(true);
@@ -107,7 +108,7 @@ describe('a database that is away', () => {
       for (let round = 0; round < 40; round++) {
         const requestId = uuidv7();
         await log
-          .write(buildBatch({ requestId, spent: [buildSpend(requestId)] }))
+          .write(buildAnyBatch({ requestId, spent: [buildSpend(requestId)] }))
           .then(() => confirmed.push(requestId))
           .catch((error: unknown) => refused.push(error));
         await new Promise((resolve) => setTimeout(resolve, 5));
@@ -115,7 +116,11 @@ describe('a database that is away', () => {
     });
     await new Promise((resolve) => setTimeout(resolve, 60));
     proxy.cut();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    // Those twenty may all wait in one flush, which is found out about afterwards.
+    for (let round = 0; round < 5; round++) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      await log.write(buildAnyBatch()).catch((error: unknown) => refused.push(error));
+    }
     proxy.restore();
     await Promise.all(clients);
     expect(refused.length).toBeGreaterThan(0);
@@ -133,7 +138,7 @@ describe('a database that is away', () => {
       'select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()',
       [test.name],
     );
-    await log.write(buildBatch());
+    await log.write(buildAnyBatch());
     await expectWhole();
   });
 
@@ -146,22 +151,38 @@ describe('a database that is away', () => {
       });
     });
     await new Promise((resolve) => setTimeout(resolve, 50));
-    const first = await timed(log.write(buildBatch()));
+    const first = await timed(log.write(buildAnyBatch()));
     expect(isAuditUnavailable(first.error)).toBe(true);
-    expect((await timed(log.write(buildBatch()))).tookMs).toBeLessThan(AT_ONCE_MS);
+    expect((await timed(log.write(buildAnyBatch()))).tookMs).toBeLessThan(AT_ONCE_MS);
     finish();
     await held;
-    await eventually(() => log.write(buildBatch()));
+    await eventually(() => log.write(buildAnyBatch()));
     await expectWhole();
   });
 });
 
-describe('a connection that is lost at the commit', () => {
+/** What both ways to flush have to do alike: `judged` depends on something that the database holds. */
+describe.each(['at once', 'judged'] as const)('a connection that is lost at the commit (%s)', (way) => {
+  const isOwn = way === 'judged';
+  const account = uuidv7();
+  const buildBatch = (overrides: Partial<Batch> = {}): Batch =>
+    buildAnyBatch({
+      ...overrides,
+      // Revoked, but what this builds upon was issued later.
+      ...(isOwn ? { requireLive: [{ accountId: account, issuedAt: new Date() }] } : {}),
+    });
+  beforeEach(async () => {
+    const before = new Date(Date.now() - 60_000);
+    const expiresAt = new Date(Date.now() + 3_600_000);
+    const revocations = [{ kind: 'account' as const, id: account, before, expiresAt, reason: 'sign_out' }];
+    await other.write(buildAnyBatch({ revocations }));
+  });
+
   it.each(['after', 'answered'] as const)(
     '(%s) does not show when the database can be asked',
     async (moment) => {
       const batch = buildBatch({ spent: [buildSpend(uuidv7())] });
-      const cut = proxy.cutAtCommit(moment);
+      const cut = proxy.cutAtCommit(moment, { isOwn });
       const writing = log.write(batch);
       await cut;
       await writing;
@@ -173,7 +194,7 @@ describe('a connection that is lost at the commit', () => {
 
   it('does not show when the commit never arrived: the batch is written again, once', async () => {
     const batch = buildBatch({ spent: [buildSpend(uuidv7())] });
-    const cut = proxy.cutAtCommit('before');
+    const cut = proxy.cutAtCommit('before', { isOwn });
     const writing = log.write(batch);
     await cut;
     await writing;
@@ -186,7 +207,7 @@ describe('a connection that is lost at the commit', () => {
     async (moment) => {
       const spent = [buildSpend(uuidv7())];
       const batch = buildBatch({ spent });
-      const cut = proxy.cutAtCommit(moment, { stayCut: true });
+      const cut = proxy.cutAtCommit(moment, { stayCut: true, isOwn });
       const writing = timed(log.write(batch));
       await cut;
       const { error, tookMs } = await writing;
@@ -209,7 +230,7 @@ describe('a connection that is lost at the commit', () => {
   it('holds off another process from refusing the retry, until the first has taken its spend back', async () => {
     const spent = [buildSpend(uuidv7())];
     const batch = buildBatch({ spent });
-    const cut = proxy.cutAtCommit('after', { stayCut: true });
+    const cut = proxy.cutAtCommit('after', { stayCut: true, isOwn });
     const writing = timed(log.write(batch));
     await cut;
     expect(isAuditUnavailable((await writing).error)).toBe(true);
@@ -229,11 +250,33 @@ describe('a connection that is lost at the commit', () => {
     await expectWhole();
   });
 
+  it('does not show when the database was still waiting for the head', async () => {
+    const batch = buildBatch({ spent: [buildSpend(uuidv7())] });
+    let release = (): void => {};
+    const held = test.db.transaction(async (tx) => {
+      await tx.query('select from audit_head for update');
+      await new Promise<void>((resolve) => {
+        release = resolve;
+      });
+    });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const cut = isOwn ? undefined : proxy.cutAtCommit('sent');
+    const writing = timed(log.write(batch));
+    await (cut ?? new Promise((resolve) => setTimeout(resolve, 100)));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    release();
+    await held;
+    expect((await writing).error).toBeUndefined();
+    expect(await typesOf(batch.requestId)).toEqual(['token.issued']);
+    await expect(log.write(batch)).rejects.toMatchObject({ code: 'credential_spent' });
+    await expectWhole();
+  });
+
   it('never grants a credential twice, whenever it is cut', async () => {
     for (let round = 0; round < 8; round++) {
       const spent = [buildSpend(uuidv7())];
       const batches = Array.from({ length: 6 }, () => buildBatch({ spent }));
-      const cut = proxy.cutAtCommit(round % 2 === 0 ? 'after' : 'before');
+      const cut = proxy.cutAtCommit(round % 2 === 0 ? 'after' : 'before', { isOwn });
       const results = await Promise.allSettled([
         ...batches.slice(0, 4).map((batch) => log.write(batch)),
         ...batches.slice(4).map((batch) => other.write(batch)),

@@ -18,6 +18,8 @@ create function audit_flush(
   patience_ms integer
 ) returns boolean
 language plpgsql
+-- Plans are kept while tables grow: one that was made when there was hardly a row must not read them whole for ever.
+set enable_seqscan = off
 as $$
 declare
   first_seq bigint;
@@ -41,13 +43,17 @@ begin
   if is_link_due and exists (select from audit_events where seq is null) then
     return false;
   end if;
-  if cardinality(kinds) > 0 and exists (
-    select from revocations where (kind, subject) in (select * from unnest(kinds, subjects))
+  if exists (
+    select from unnest(kinds, subjects) as required (kind, subject) cross join lateral (
+      select from revocations r where r.kind = required.kind and r.subject = required.subject limit 1
+    ) as revoked
   ) then
     return false;
   end if;
   if spends is not null and exists (
-    select from spent where digest = any(array(select s ->> 'digest' from json_array_elements(spends) s))
+    select from json_array_elements(spends) as spend (s) cross join lateral (
+      select from spent where digest = s ->> 'digest' limit 1
+    ) as before
   ) then
     return false;
   end if;

@@ -3,6 +3,7 @@ import type { Actor } from '../audit/events.ts';
 import { systemClock, type Clock } from '../platform/clock.ts';
 import { uniqueViolation, type Database, type Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
+import { gather } from '../platform/gather.ts';
 import { randomToken, uuidv7 } from '../platform/ids.ts';
 import { accountNotFound, type Account, type AccountService, type NewAccount } from './account.ts';
 import { endEverything } from './end-sessions.ts';
@@ -12,7 +13,7 @@ import { checkNewPassword } from './password.ts';
 import {
   clientExists,
   findAccountById,
-  findAccountBySub,
+  findAccountsBySub,
   findLoginRow,
   insertAccount,
   listAccounts,
@@ -56,6 +57,9 @@ export function createAccountService({
     return account;
   };
 
+  // At every refresh, and for every page.
+  const findBySub = gather((subs) => findAccountsBySub(db, subs));
+
   return {
     create: async (input, by) => {
       const prepared = await prepareAccount({ input, hasher, settings });
@@ -63,7 +67,7 @@ export function createAccountService({
     },
     get,
     findById: (id) => findAccountById(db, id),
-    findBySub: (sub) => findAccountBySub(db, sub),
+    findBySub,
     findByLogin: async (identifier) => {
       const row = await findLoginRow(db, normaliseIdentifier(identifier));
       return row && toAccount(row);

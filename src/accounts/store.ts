@@ -85,12 +85,18 @@ export async function clientExists(tx: Queryable, clientId: string): Promise<boo
   return rows.length > 0;
 }
 
-export async function findAccountBySub(db: Queryable, sub: string): Promise<Account | undefined> {
-  if (sub.includes('\0')) return undefined;
-  const { rows } = await db.query<AccountRow>(`select ${COLUMNS} from accounts where sub = $1`, [sub], {
-    name: 'accounts_find_by_sub',
-  });
-  return rows[0] && toAccount(rows[0]);
+/** By `sub`; who does not exist is left out. */
+export async function findAccountsBySub(
+  db: Queryable,
+  subs: readonly string[],
+): Promise<Map<string, Account>> {
+  const { rows } = await db.query<AccountRow>(
+    `select ${COLUMNS} from accounts where sub = any($1)`,
+    // A NUL cannot be stored, so nobody has it.
+    [subs.filter((sub) => !sub.includes('\0'))],
+    { name: 'accounts_find_by_sub' },
+  );
+  return new Map(rows.map((row) => [row.sub, toAccount(row)]));
 }
 
 /** @param normalised as `normaliseIdentifier` makes it. User names have no @, so at most one row fits. */

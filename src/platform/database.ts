@@ -252,7 +252,8 @@ const UNAVAILABLE_CODES = new Set([
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
   const { code, message = '' } = error as { code?: string; message?: string };
-  if (code !== undefined && (UNAVAILABLE_CODES.has(code) || /^(08|53|57|25006|55P03)/.test(code))) return true;
+  if (code !== undefined && (UNAVAILABLE_CODES.has(code) || /^(08|53|57|25006|55P03)/.test(code)))
+    return true;
   return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|connection timeout/i.test(
     message,
   );

@@ -9,35 +9,43 @@ import type { Load } from './load.ts';
 import { measure, type Measurement } from './measure.ts';
 import { listProcesses, timeBetween, timesOf } from './processor-time.ts';
 
-export async function measureKoa(options: { seconds: number; connections: number }): Promise<Measurement> {
+export interface KoaFloor {
+  measure: (options: { seconds: number; connections: number }) => Promise<Measurement>;
+  stop: () => Promise<void>;
+}
+
+/** One process for the whole run, so that its code is as warm as the server's. */
+export async function startKoaFloor(): Promise<KoaFloor> {
   const child = fork(path.join(import.meta.dirname, 'koa-floor.process.ts'));
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  try {
-    const port = await new Promise<number>((resolve, reject) => {
-      child.once('message', (message) => resolve(message as number));
-      child.once('exit', (code) => reject(new Error(`the Koa floor ended with ${code}`)));
-    });
-    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
-    const load: Load = {
-      steps: [
-        {
-          request: () => ({ method: 'POST', path: '/', headers, body: 'grant_type=client_credentials' }),
-          accept: ({ status, body }) => status === 200 && body.includes('access_token'),
-        },
-      ],
-    };
-    return await measure(load, {
-      name: 'bare Koa POST',
-      url: `http://127.0.0.1:${port}`,
-      processorTimes: async () => ({
-        server: timesOf((await listProcesses()).filter(({ pid }) => pid === child.pid)),
+  const port = await new Promise<number>((resolve, reject) => {
+    child.once('message', (message) => resolve(message as number));
+    child.once('exit', (code) => reject(new Error(`the Koa floor ended with ${code}`)));
+  });
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+  const load: Load = {
+    steps: [
+      {
+        request: () => ({ method: 'POST', path: '/', headers, body: 'grant_type=client_credentials' }),
+        accept: ({ status, body }) => status === 200 && body.includes('access_token'),
+      },
+    ],
+  };
+  return {
+    measure: (options) =>
+      measure(load, {
+        name: 'bare Koa POST',
+        url: `http://127.0.0.1:${port}`,
+        processorTimes: async () => ({
+          server: timesOf((await listProcesses()).filter(({ pid }) => pid === child.pid)),
+        }),
+        ...options,
       }),
-      ...options,
-    });
-  } finally {
-    child.kill('SIGKILL');
-    await ended;
-  }
+    stop: async () => {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
 }
 
 export interface HashingFloor {

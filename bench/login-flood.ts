@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import path from 'node:path';
 
 import type { FloodOrder, FloodReport } from './flood.process.ts';
-import { measure, type Measurement } from './measure.ts';
+import { measure, type Measurement, WARM_UP_SHARE } from './measure.ts';
 import type { Population } from './preparation.ts';
 import { clientCredentials } from './scenarios.ts';
 import type { SetUp } from './set-ups.ts';
@@ -41,7 +41,7 @@ export async function measureLoginFlood(
   for (const flooding of floods) {
     const order = { url: setUp.issuer, population, connections: flooding };
     // Long enough to be there from before the warm-up until after the last token.
-    const flood = startFlood({ ...order, seconds: seconds * 1.5 + (2 * RAMP_MS) / 1000 });
+    const flood = startFlood({ ...order, seconds: seconds * (1.25 + WARM_UP_SHARE) + (2 * RAMP_MS) / 1000 });
     try {
       await new Promise((resolve) => setTimeout(resolve, RAMP_MS));
       const tokens = await measureTokens();

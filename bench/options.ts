@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 
 export interface BenchOptions {
-  /** Seconds that each load is applied, after a warm-up of a quarter of it. */
+  /** Seconds that each load is applied, after a warm-up of half of it. */
   seconds: number;
   connections: number;
   /** Server processes. */
@@ -35,7 +35,7 @@ export function parseOptions(args: string[]): BenchOptions {
     },
   });
   return {
-    seconds: positive(values.seconds ?? (values.quick ? '0.4' : '3'), '--seconds'),
+    seconds: positive(values.seconds ?? (values.quick ? '0.4' : '6'), '--seconds'),
     connections: positive(values.connections, '--connections'),
     workers: positive(values.workers, '--workers'),
     isQuick: values.quick,

@@ -7,7 +7,7 @@ import type { SetUpName } from './set-ups.ts';
 export interface SetUpReport {
   name: SetUpName;
   stores: string;
-  /** Measured right before, so that it had the same neighbours. */
+  /** Of its own, before everything else. */
   floor: Measurement;
   scenarios: Measurement[];
   loginFlood: FloodMeasurement[];

@@ -4,7 +4,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 
-import { measureHashing, measureKoa } from './floors.ts';
+import { measureHashing, startKoaFloor } from './floors.ts';
 import { measureLoginFlood } from './login-flood.ts';
 import { describeMachine, describePostgres, describeRedis } from './machine.ts';
 import { measure } from './measure.ts';
@@ -26,8 +26,8 @@ import { SET_UPS, type SetUpName, startSetUp } from './set-ups.ts';
 const LOGIN_FLOOD = 'login-flood';
 const HASHING = 'argon2';
 const FLOODS = [16, 64];
-/** Of the time that is measured, so much again for the floor before it. */
-const FLOOR_SHARE = 0.4;
+/** Of the time that is measured, so much again for the floor before it, and after it. */
+const FLOOR_SHARE = 0.25;
 
 let options: BenchOptions | undefined;
 try {
@@ -95,10 +95,18 @@ async function measureSetUp(
   isInterrupted: () => boolean,
 ): Promise<SetUpReport> {
   const { seconds, connections, workers, profileDirectory, isQuick } = options;
-  const floor = await measureKoa({ seconds, connections });
-  const setUp = await startSetUp(name, { services, profileDirectory, workers });
+  const koa = await startKoaFloor();
+  const below = async (): Promise<number | undefined> =>
+    (await koa.measure({ seconds: seconds * FLOOR_SHARE, connections })).cpuMicroseconds.server;
+  const setUp = await startSetUp(name, { services, profileDirectory, workers }).catch(
+    async (error: unknown) => {
+      await koa.stop();
+      throw error;
+    },
+  );
   let report: SetUpReport;
   try {
+    const floor = await koa.measure({ seconds, connections });
     const population = await populate(setUp);
     report = {
       name,
@@ -112,10 +120,12 @@ async function measureSetUp(
       const load = await prepare({ setUp, population, seconds, connections });
       const { issuer: url, processorTimes } = setUp;
       const applied = { url, connections, processorTimes, seconds: Math.max(seconds, leastSeconds) };
-      const below = isQuick ? floor : await measureKoa({ seconds: seconds * FLOOR_SHARE, connections });
+      const before = isQuick ? undefined : await below();
+      const measured = await measure(load, { name: scenario, ...applied });
+      const after = isQuick ? undefined : await below();
       report.scenarios.push({
-        ...(await measure(load, { name: scenario, ...applied })),
-        floorMicroseconds: below.cpuMicroseconds.server,
+        ...measured,
+        floorMicroseconds: before !== undefined && after !== undefined ? (before + after) / 2 : undefined,
       });
     }
     if (isWanted(options, LOGIN_FLOOD) && !isInterrupted()) {
@@ -123,6 +133,7 @@ async function measureSetUp(
       report.loginFlood = await measureLoginFlood({ setUp, population }, { seconds, floods });
     }
   } finally {
+    await koa.stop();
     await setUp.stop();
   }
   await printProfile(options, setUp.pid, report);

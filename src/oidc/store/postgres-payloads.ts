@@ -1,5 +1,6 @@
 import type { Queryable } from '../../platform/database.ts';
 import type { Model, Spending } from './port.ts';
+import { SESSION_QUERY, type SessionRow } from './postgres-sessions.ts';
 import type { StoredRecord } from './records.ts';
 
 /** A payload as a look-up sees it: present, not ended, not expired. */
@@ -30,14 +31,17 @@ export async function putPayload(
     `with holder as (
        select ended_at from oidc_payloads where model = 'Grant' and id_digest = $4 for share
      )
-     insert into oidc_payloads (model, id_digest, payload, grant_digest, user_code_digest, expires_at)
-     select $1, $2, $3::json, $4, $5, $6
+     insert into oidc_payloads (
+       model, id_digest, payload, grant_digest, user_code_digest, expires_at, session_digest
+     )
+     select $1, $2, $3::json, $4, $5, $6, $7
      where not exists (select 1 from holder where ended_at is not null)
      on conflict (model, id_digest) do update
      set payload = excluded.payload,
          grant_digest = excluded.grant_digest,
          user_code_digest = excluded.user_code_digest,
-         expires_at = excluded.expires_at
+         expires_at = excluded.expires_at,
+         session_digest = excluded.session_digest
      where oidc_payloads.ended_at is null`,
     [
       model,
@@ -46,6 +50,7 @@ export async function putPayload(
       record.grantDigest ?? null,
       record.userCodeDigest ?? null,
       expiresAt ?? null,
+      record.uidDigest ?? null,
     ],
     { name: 'oidc_put_payload' },
   );
@@ -66,21 +71,28 @@ export async function findPayload(
   return rows[0];
 }
 
-/** A token, and beside it the grant that it names. */
-export async function findPayloadWithGrant(
+/** A token, and beside it what it stands on. */
+export interface StandingRow extends PayloadRow {
+  grant_payload: object | null;
+  /** The ids of its session that are alive, as `SessionRow`s in JSON; null for none. */
+  sessions: (Omit<SessionRow, 'expires_at'> & { expires_at: string })[] | null;
+}
+
+export async function findStandingPayload(
   db: Queryable,
   model: Model,
   idDigest: string,
   now: Date,
-): Promise<(PayloadRow & { grant_payload: object | null }) | undefined> {
-  const { rows } = await db.query<PayloadRow & { grant_payload: object | null }>(
+): Promise<StandingRow | undefined> {
+  const { rows } = await db.query<StandingRow>(
     `select ${PAYLOAD_COLUMNS},
        (select g.payload from oidc_payloads g
         where g.model = 'Grant' and g.id_digest = t.grant_digest
-          and g.ended_at is null and (g.expires_at is null or g.expires_at > $1)) as grant_payload
+          and g.ended_at is null and (g.expires_at is null or g.expires_at > $1)) as grant_payload,
+       (select json_agg(s) from (${SESSION_QUERY} and p.uid_digest = t.session_digest) s) as sessions
      from oidc_payloads t where model = $2 and id_digest = $3 and ${IS_ALIVE}`,
     [now, model, idDigest],
-    { name: 'oidc_find_payload_with_grant' },
+    { name: 'oidc_find_standing_payload' },
   );
   return rows[0];
 }

@@ -9,7 +9,8 @@ export interface SessionRow {
   authorizations: SessionAuthorizations | null;
 }
 
-const SESSION_QUERY = `
+/** The ids that are alive at `$1`, as SessionRows; goes on with `and`. */
+export const SESSION_QUERY = `
   select p.id_digest, p.payload, p.expires_at,
     (select json_object_agg(a.client_id, a.state) from oidc_session_authorizations a
      where a.uid_digest = s.uid_digest) as authorizations

@@ -73,12 +73,12 @@ export function createPostgresStore({
       ? undefined
       : toPayload(sealer, 'Grant', { idDigest: grantDigestOf(grantId), body, id: grantId });
 
-  const findByUid: OidcStore['findByUid'] = async (uid) => {
-    const rows = await sessions.findSessionsByUid(db, uidDigestOf(uid), clock.now());
-    return latestSession(
-      rows.map((row) => ({ payload: presentSession(row), expiresAt: row.expires_at.getTime() })),
-    )?.payload;
-  };
+  const presentLatest = (rows: readonly sessions.SessionRow[]): StoredPayload | undefined =>
+    latestSession(rows.map((row) => ({ payload: presentSession(row), expiresAt: row.expires_at.getTime() })))
+      ?.payload;
+
+  const findByUid: OidcStore['findByUid'] = async (uid) =>
+    presentLatest(await sessions.findSessionsByUid(db, uidDigestOf(uid), clock.now()));
 
   const saveSession: OidcStore['saveSession'] = (id, payload, ttlSeconds, { baseline, replaces } = {}) => {
     const { uid, rest, granted, withdrawn } = splitSession(payload, baseline);
@@ -122,15 +122,21 @@ export function createPostgresStore({
     },
     findByUid,
     findStanding: async (model, id) => {
-      const row = await payloads.findPayloadWithGrant(db, model, idDigestOf(model, id), clock.now());
+      const row = await payloads.findStandingPayload(db, model, idDigestOf(model, id), clock.now());
       const token = present(model, row, id);
       if (!row || !token) return undefined;
       const { grantId, sessionUid } = standsOn(token);
       return {
         token,
         grant: grantId === undefined ? undefined : presentGrant(row.grant_payload, grantId),
-        // The rare kind: its session has a query of its own.
-        session: sessionUid === undefined ? undefined : await findByUid(sessionUid),
+        session:
+          sessionUid === undefined
+            ? undefined
+            : row.sessions
+              ? presentLatest(
+                  row.sessions.map((each) => ({ ...each, expires_at: new Date(each.expires_at) })),
+                )
+              : await findByUid(sessionUid),
       };
     },
     findByUserCode: async (userCode) =>

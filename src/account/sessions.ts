@@ -62,7 +62,7 @@ async function whereSignedIn({
   for (const uid of new Set([visitor.sessionUid, ...signedIn.keys()])) {
     const session = await door.findLiveSession(uid, visitor.account.sub);
     if (!session) continue;
-    const standing = (signedIn.get(uid) ?? []).filter(({ isWithdrawn }) => !isWithdrawn);
+    const standing = (signedIn.get(uid) ?? []).filter(({ isLeft, isWithdrawn }) => !isLeft && !isWithdrawn);
     const ids = new Set(standing.map(({ clientId }) => clientId));
     ids.delete(ACCOUNT_CLIENT_ID);
     for (const id of ids) {

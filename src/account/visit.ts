@@ -17,7 +17,9 @@ type By = { kind: 'account'; id: string };
 
 /** What the subject `sign-out` does, as far as people may do it to themselves. */
 export interface OwnSignOut {
-  list: (person: Person) => Promise<{ sessionUid: string; clientId: string; isWithdrawn: boolean }[]>;
+  list: (
+    person: Person,
+  ) => Promise<{ sessionUid: string; clientId: string; isLeft: boolean; isWithdrawn: boolean }[]>;
   everywhere: (person: Person, by: By) => Promise<object>;
   session: (person: Person, sessionUid: string, by: By) => Promise<object>;
   application: (

@@ -268,23 +268,25 @@ async function listSessions(user: string, { json }: { json?: true }): Promise<vo
         sessions.length === 0
           ? 'Signed in nowhere that is known of.'
           : formatTable(
-              ['SESSION', 'CLIENT', 'LAST LET IN (UTC)', 'OFFLINE', 'WITHDRAWN'],
-              sessions.map(({ sessionUid, clientId, at, isOffline, isWithdrawn }) => [
+              ['SESSION', 'CLIENT', 'LAST LET IN (UTC)', 'OFFLINE', 'LEFT', 'WITHDRAWN'],
+              sessions.map(({ sessionUid, clientId, at, isOffline, isLeft, isWithdrawn }) => [
                 sessionUid,
                 clientId,
                 formatTime(at),
                 yesOrNo(isOffline),
+                yesOrNo(isLeft),
                 yesOrNo(isWithdrawn),
               ]),
             ),
       );
     }
-    for (const { sessionUid, clientId, at, isOffline, isWithdrawn } of sessions) {
+    for (const { sessionUid, clientId, at, isOffline, isLeft, isWithdrawn } of sessions) {
       await printJson({
         session: sessionUid,
         client_id: clientId,
         at,
         offline: isOffline,
+        left: isLeft,
         withdrawn: isWithdrawn,
       });
     }

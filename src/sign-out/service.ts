@@ -26,7 +26,10 @@ export interface SignedOut {
 }
 
 export interface SignOutService {
-  /** Where the account signed in and nobody ended it; sessions that merely ran out are among it. */
+  /**
+   * Where the account signed in and nobody ended it; sessions that merely ran out are among it, and the applications of
+   * a standing session that the person signed out of or withdrew from.
+   */
   list: (person: Person) => Promise<StandingSignIn[]>;
   /** Ends every session of the account. @param offline true ends its offline grants whatever the policy says */
   everywhere: (person: Person, by: Actor, options?: { offline?: boolean }) => Promise<SignedOut>;
@@ -69,7 +72,7 @@ export function createSignOutService({
     { id, sub }: Person,
     options: { since: Date; isEndedToo?: boolean } = { since: ago(sessionSeconds) },
   ): Promise<StandingSignIn[]> => {
-    const signedIn = await findSignedIn(tx, { accountId: id, ...options });
+    const signedIn = await findSignedIn(tx, { accountId: id, isLeftToo: true, ...options });
     const withdrawnAt = await findWithdrawals(tx, sub, signedIn);
     return signedIn.map((one) => toStanding(one, withdrawnAt.get(one.clientId)));
   };
@@ -104,8 +107,7 @@ export function createSignOutService({
 
   const summary = (signedIn: readonly StandingSignIn[], offline: number): SignedOut => ({
     sessions: new Set(signedIn.map(({ sessionUid }) => sessionUid)).size,
-    applications: new Set(signedIn.filter(({ isWithdrawn }) => !isWithdrawn).map(({ clientId }) => clientId))
-      .size,
+    applications: new Set(signedIn.filter(isStanding).map(({ clientId }) => clientId)).size,
     offlineGrants: offline,
   });
 
@@ -131,7 +133,7 @@ export function createSignOutService({
         // Bound to no session that would take them along.
         await revokeGrants(
           tx,
-          signedIn.filter(({ isApart, isOffline }) => isApart && !isOffline),
+          signedIn.filter((one) => one.isApart && !one.isOffline && isStanding(one)),
           'signed out everywhere',
         );
         const ending = offline ? grants : await filterAsync(grants, isEnding);
@@ -160,8 +162,10 @@ export function createSignOutService({
         if (signedIn.length === 0) {
           throw new AppError('session_not_found', 404, 'There is no such session, or it has ended.');
         }
+        // Those that the person withdrew from may still show them as signed in.
+        const notLeft = signedIn.filter(({ isLeft }) => !isLeft);
         const offline = await filterAsync(
-          signedIn.filter(({ isOffline }) => isOffline),
+          notLeft.filter(({ isOffline }) => isOffline),
           isEnding,
         );
         await insertRevocation(tx, {
@@ -179,7 +183,7 @@ export function createSignOutService({
             actor: by,
             accountId: person.id,
             sessionUid,
-            payload: { reason: 'signed_out', sub: person.sub, applications: signedIn.map(toRecord) },
+            payload: { reason: 'signed_out', sub: person.sub, applications: notLeft.map(toRecord) },
           },
           { clock },
         );
@@ -189,7 +193,7 @@ export function createSignOutService({
     application: (person, clientId, by) =>
       db.transaction(async (tx) => {
         const all = await find(tx, person);
-        const signedIn = all.filter((one) => one.clientId === clientId && !one.isWithdrawn);
+        const signedIn = all.filter((one) => one.clientId === clientId && isStanding(one));
         const grants = (await offlineGrants(tx, person)).filter((one) => one.clientId === clientId);
         const offline = await filterAsync(grants, isEnding);
         await revokeGrants(
@@ -254,6 +258,11 @@ async function findRevokedGrants(db: Queryable, grants: readonly SignedIn[]): Pr
     [grants.map(({ grantId }) => grantId)],
   );
   return new Set(rows.map(({ subject }) => subject));
+}
+
+/** Whether something is left there to end. */
+function isStanding({ isLeft, isWithdrawn }: Pick<StandingSignIn, 'isLeft' | 'isWithdrawn'>): boolean {
+  return !isLeft && !isWithdrawn;
 }
 
 function toStanding(one: SignedIn, withdrawnAt: Date | undefined): StandingSignIn {

@@ -114,6 +114,33 @@ describe.each<StoreKind>(['postgres', 'redis'])('where a person is signed in (%s
     expect(codeOf(back)).toEqual(expect.any(String));
   });
 
+  it('another browser whose every app was left is still shown, and can be signed out', async () => {
+    const { ledger, atlas, here, elsewhere, who } = await twoBrowsers();
+    let shown = await page(here.person);
+    for (const { clientId } of [ledger, atlas])
+      shown = await here.person.submit(shown, { app: clientId }, '/account/sessions');
+    expect(sectionsOf(shown)).toEqual(['This browser', 'Another browser', 'Everywhere']);
+    const { stdout } = await runCli(['users', 'sessions', who.email, '--json'], { env: server.env });
+    const listed = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const left = listed.filter((one) => one['client_id'] !== 'gatehouse-account').map((one) => one['left']);
+    expect(left).toEqual([true, true, true]);
+
+    const session = /name="session" value="([^"]+)"/.exec(shown.html)?.[1] ?? '';
+    const after = await here.person.submit(shown, { session }, '/account/sessions');
+    expect(sectionsOf(after)).toEqual(['This browser', 'Everywhere']);
+    const visited = await elsewhere.person.open(authorizationRequest(server, atlas).url);
+    expect(visited.html).toContain('name="password"');
+    const { rows } = await server.database.db.query(
+      `select payload -> 'applications' as told from audit_events where type = 'session.ended' and account_id = $1`,
+      [who.account.id],
+    );
+    // What was left is not told twice.
+    expect(rows).toEqual([{ told: [] }]);
+  });
+
   it('an app from which access was withdrawn is left, and the sessions stay', async () => {
     const here = await signedIn(server, { name: 'Ledger' }, 'openid offline_access');
     const { application: ledger, credentials: who, person } = here;

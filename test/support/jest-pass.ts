@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 
 import { startProcess, type RunningProcess } from './services/process.ts';
 
@@ -10,6 +11,8 @@ export interface Counts {
   passed: number;
   failed: number;
   skipped: number;
+  /** File, name and first lines of what failed; in what order does not matter. */
+  failures: string[];
 }
 
 /** The part of Jest's report that is read here; a suite that cannot be loaded has no tests, only a runtime error. */
@@ -20,7 +23,14 @@ interface JestReport {
   numTodoTests: number;
   numRuntimeErrorTestSuites: number;
   success: boolean;
+  testResults: {
+    name: string;
+    message: string;
+    assertionResults: { status: string; fullName: string; failureMessages?: string[] }[];
+  }[];
 }
+
+const LINES_OF_A_FAILURE = 12;
 
 export function startJest({
   args,
@@ -51,15 +61,30 @@ export async function readCounts(reportFile: string, exitCode: number | string):
   const report = await readFile(reportFile, 'utf8')
     .then((text) => JSON.parse(text) as JestReport)
     .catch(() => undefined);
-  if (!report) return { passed: 0, failed: 1, skipped: 0 };
+  if (!report) return { passed: 0, failed: 1, skipped: 0, failures: [`Jest ended with ${exitCode}`] };
 
   const counts = {
     passed: report.numPassedTests,
     failed: report.numFailedTests + report.numRuntimeErrorTestSuites,
     skipped: report.numPendingTests + report.numTodoTests,
+    failures: report.testResults.flatMap(failuresOf),
   };
   const isGood = exitCode === 0 && report.success && counts.passed > 0;
   return isGood || counts.failed > 0 ? counts : { ...counts, failed: 1 };
+}
+
+function failuresOf({ name, message, assertionResults }: JestReport['testResults'][number]): string[] {
+  const file = path.relative(ROOT, name);
+  const failed = assertionResults.filter(({ status }) => status === 'failed');
+  if (assertionResults.length === 0 && message !== '') return [`${file}\n${firstLines(message)}`];
+  return failed.map(
+    ({ fullName, failureMessages = [] }) => `${file}: ${fullName}\n${firstLines(failureMessages.join('\n'))}`,
+  );
+}
+
+function firstLines(text: string): string {
+  const plain = stripVTControlCharacters(text).replaceAll(`${ROOT}${path.sep}`, '');
+  return plain.split('\n').slice(0, LINES_OF_A_FAILURE).join('\n');
 }
 
 export function sum(all: readonly Counts[]): Counts {
@@ -67,6 +92,7 @@ export function sum(all: readonly Counts[]): Counts {
     passed: all.reduce((total, { passed }) => total + passed, 0),
     failed: all.reduce((total, { failed }) => total + failed, 0),
     skipped: all.reduce((total, { skipped }) => total + skipped, 0),
+    failures: all.flatMap(({ failures }) => failures),
   };
 }
 

@@ -10,7 +10,7 @@
  * PostgreSQL comes from the embedded binaries; Redis, Chromium and HAProxy from the system or by apt-get. Where
  * Debian's PostgreSQL 15 is installed, what leans on the database most runs on it as well. Servers named by
  * GATEHOUSE_TEST_DATABASE_URL and GATEHOUSE_TEST_REDIS_URL are used instead of our own. Where
- * GATEHOUSE_TEST_COUNTS_FILE is set, the numbers of tests are appended to that file as a line of JSON.
+ * GATEHOUSE_TEST_COUNTS_FILE is set, the numbers of tests, and what failed, are appended to it as a line of JSON.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -138,11 +138,12 @@ async function runToItsEnd(start: () => RunningProcess): Promise<number> {
 /** What is still running when all tests are done is a fault of theirs, and counts as one. */
 async function countLeftovers(mark: string): Promise<Counts> {
   const leftovers = await findLeftovers(mark);
-  if (leftovers.length === 0) return { passed: 0, failed: 0, skipped: 0 };
+  if (leftovers.length === 0) return { passed: 0, failed: 0, skipped: 0, failures: [] };
   say('the tests left these processes running; they have been ended now:');
   for (const { pid, command } of leftovers) say(`  ${pid} ${command}`);
   endLeftovers(leftovers);
-  return { passed: 0, failed: 1, skipped: 0 };
+  const failures = leftovers.map(({ command }) => `left running: ${command}`);
+  return { passed: 0, failed: 1, skipped: 0, failures };
 }
 
 async function report(total: Counts): Promise<number> {

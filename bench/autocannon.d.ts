@@ -23,6 +23,8 @@ declare module 'autocannon' {
     duration?: number;
     /** Requests in all, instead of a duration. */
     amount?: number;
+    /** Requests a second, of all connections together; as many as possible without it. */
+    overallRate?: number;
     /** How often the end is looked for, in milliseconds. */
     sampleInt: number;
     requests: AutocannonRequest[];

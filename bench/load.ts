@@ -44,10 +44,19 @@ export interface LoadResult {
   latenciesMs: number[];
 }
 
-/** Ends after `seconds` at the latest, or when the operations are used up. */
+/**
+ * Ends after `seconds` at the latest, or when the operations are used up.
+ *
+ * @param input.ratePerSecond requests, where fewer are to be sent than could be
+ */
 export async function runLoad(
   load: Load,
-  { url, connections, seconds }: { url: string; connections: number; seconds: number },
+  {
+    url,
+    connections,
+    seconds,
+    ratePerSecond,
+  }: { url: string; connections: number; seconds: number; ratePerSecond?: number | undefined },
 ): Promise<LoadResult> {
   const { steps } = load;
   const latenciesMs: number[] = [];
@@ -61,6 +70,7 @@ export async function runLoad(
     url,
     connections,
     sampleInt: 50,
+    ...(ratePerSecond === undefined ? {} : { overallRate: ratePerSecond }),
     ...(load.operations === undefined ? { duration: seconds } : { amount: load.operations * steps.length }),
     requests: steps.map(({ request, accept }) => ({
       setupRequest: (_request, memory) => ({ headers: {}, ...request(memory) }),

@@ -26,17 +26,20 @@ export interface MeasuringInput {
   url: string;
   seconds: number;
   connections: number;
+  /** Requests, where fewer are to be sent than could be. */
+  ratePerSecond?: number | undefined;
   processorTimes: () => Promise<Partial<Record<Part, Times>>>;
 }
 
 /** Warms up, then measures. What limited material there is, is shared between the two. */
 export async function measure(load: Load, input: MeasuringInput): Promise<Measurement> {
-  const { name, url, seconds, connections, processorTimes } = input;
+  const { name, url, seconds, connections, ratePerSecond, processorTimes } = input;
   const { operations } = load;
   const forWarmUp = operations === undefined ? undefined : Math.ceil(operations * WARM_UP_SHARE);
   await runLoad(forWarmUp === undefined ? load : { ...load, operations: forWarmUp }, {
     url,
     connections,
+    ratePerSecond,
     seconds: seconds * WARM_UP_SHARE,
   });
 
@@ -46,7 +49,7 @@ export async function measure(load: Load, input: MeasuringInput): Promise<Measur
     operations === undefined || forWarmUp === undefined
       ? load
       : { ...load, operations: operations - forWarmUp },
-    { url, connections, seconds },
+    { url, connections, ratePerSecond, seconds },
   );
   const to = monotonicMicroseconds();
   const after = await processorTimes();

@@ -3,6 +3,7 @@ import type { FloodMeasurement } from './login-flood.ts';
 import type { Machine } from './machine.ts';
 import type { Measurement } from './measure.ts';
 import type { SetUpName } from './set-ups.ts';
+import type { WorkersMeasurement } from './workers.ts';
 
 export interface SetUpReport {
   name: SetUpName;
@@ -19,6 +20,7 @@ export interface Report {
   connections: number;
   hashing: HashingFloor | undefined;
   setUps: SetUpReport[];
+  workers: WorkersMeasurement[];
 }
 
 export function formatMachine({ processor, cores, memoryGib, load, system, node }: Machine): string {
@@ -86,9 +88,42 @@ export function formatSetUp({ name, stores, floor, scenarios, loginFlood }: SetU
   ].join('\n');
 }
 
+export function formatWorkers(measured: readonly WorkersMeasurement[]): string {
+  const heads = [
+    'the same load for each worker',
+    '/s',
+    'p50 ms',
+    'CPU µs',
+    'growth',
+    'PostgreSQL µs',
+    'Redis µs',
+    '',
+  ];
+  const rows = measured.flatMap(({ name, byWorkers, failures }) => {
+    const alone = byWorkers[0]?.measured.cpuMicroseconds.server;
+    return byWorkers.map(({ workers, measured: { perSecond, p50Ms, cpuMicroseconds } }) => {
+      const { server, postgres, redis } = cpuMicroseconds;
+      return [
+        `${name}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`,
+        perSecond.toFixed(0),
+        milliseconds(p50Ms),
+        micro(server),
+        workers === 1 || server === undefined || !alone ? '' : `${(100 * (server / alone - 1)).toFixed(0)} %`,
+        micro(postgres),
+        micro(redis),
+        failures === 0 ? '' : `${failures} FAILED`,
+      ];
+    });
+  });
+  return `${formatTable([heads, ...rows])}\n`;
+}
+
 /** Everything that went wrong, with the first answer of each. */
-export function listFailures({ setUps }: Report): string[] {
-  return setUps.flatMap(({ name, floor, scenarios, loginFlood }) =>
+export function listFailures({ setUps, workers }: Report): string[] {
+  const ofWorkers = workers
+    .filter(({ failures }) => failures > 0)
+    .map(({ name, failures, firstFailure }) => `workers, ${name}: ${failures} failed, first ${firstFailure}`);
+  const ofSetUps = setUps.flatMap(({ name, floor, scenarios, loginFlood }) =>
     [
       floor,
       ...scenarios,
@@ -98,6 +133,7 @@ export function listFailures({ setUps }: Report): string[] {
       .filter(({ failures }) => failures > 0)
       .map((each) => `${name}, ${each.name}: ${each.failures} failed, first ${each.firstFailure}`),
   );
+  return [...ofSetUps, ...ofWorkers];
 }
 
 function milliseconds(value: number): string {

@@ -15,6 +15,7 @@ import {
   formatHashing,
   formatMachine,
   formatSetUp,
+  formatWorkers,
   listFailures,
   type Report,
   type SetUpReport,
@@ -22,9 +23,11 @@ import {
 import { SCENARIOS } from './scenarios.ts';
 import { createTestServices, type TestServices } from './services.ts';
 import { SET_UPS, type SetUpName, startSetUp } from './set-ups.ts';
+import { measureWorkers } from './workers.ts';
 
 const LOGIN_FLOOD = 'login-flood';
 const HASHING = 'argon2';
+const WORKERS = 'workers';
 const FLOODS = [16, 64];
 /** Of the time that is measured, so much again for the floor before it, and after it. */
 const FLOOR_SHARE = 0.25;
@@ -41,7 +44,7 @@ if (options) process.exitCode = await main(options);
 /** @throws TypeError for arguments that it does not know */
 function readOptions(args: string[]): BenchOptions {
   const parsed = parseOptions(args);
-  const names = [...SCENARIOS.map(({ name }) => name), LOGIN_FLOOD, HASHING];
+  const names = [...SCENARIOS.map(({ name }) => name), LOGIN_FLOOD, HASHING, WORKERS];
   requireKnown('--only', parsed.only, names);
   requireKnown('--on', parsed.on, SET_UPS);
   return parsed;
@@ -55,7 +58,14 @@ function requireKnown(option: string, given: readonly string[], known: readonly 
 
 async function main(options: BenchOptions): Promise<number> {
   const { seconds, connections } = options;
-  const report: Report = { machine: describeMachine(), seconds, connections, hashing: undefined, setUps: [] };
+  const report: Report = {
+    machine: describeMachine(),
+    seconds,
+    connections,
+    hashing: undefined,
+    setUps: [],
+    workers: [],
+  };
   print(formatMachine(report.machine));
   print(`${connections} connections for ${seconds} s each, after a warm-up\n`);
 
@@ -70,9 +80,15 @@ async function main(options: BenchOptions): Promise<number> {
     }
     for (const name of SET_UPS) {
       if (isInterrupted || (options.on.length > 0 && !options.on.includes(name))) continue;
+      if (options.only.length > 0 && options.only.every((wanted) => wanted === WORKERS)) continue;
       const setUp = await measureSetUp(name, options, services, () => isInterrupted);
       report.setUps.push(setUp);
       print(formatSetUp(setUp));
+    }
+    const isOnRedis = options.on.length === 0 || options.on.includes('redis');
+    if (isWanted(options, WORKERS) && isOnRedis && !isInterrupted) {
+      report.workers = await measureWorkers(services, { seconds, isInterrupted: () => isInterrupted });
+      print(formatWorkers(report.workers));
     }
   } finally {
     await services.stop();

@@ -72,7 +72,8 @@ export function canonicalJson(value: unknown): string {
   }
   for (const name of Object.keys(value).sort()) {
     const field = (value as Record<string, unknown>)[name];
-    if (field !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${canonicalJson(field)}`;
+    if (field !== undefined)
+      text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${canonicalJson(field)}`;
   }
   return `{${text}}`;
 }

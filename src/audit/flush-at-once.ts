@@ -68,7 +68,7 @@ export async function flushAtOnce(
 
 /** Whether the server says that it wrote nothing. Who ends a connection (class 57P) may have committed on it before. */
 function isRefusal(error: unknown): boolean {
-  return isServerError(error) && !/^57P/.test(String((error as { code?: unknown }).code));
+  return isServerError(error) && !String((error as { code?: unknown }).code).startsWith('57P');
 }
 
 /** As `audit_flush` takes it. What the hash covers stands there to the letter: the database hashes and stores that. */

@@ -74,8 +74,8 @@ export async function findPayload(
 /** A token, and beside it what it stands on. */
 export interface StandingRow extends PayloadRow {
   grant_payload: object | null;
-  /** The ids of its session that are alive, as `SessionRow`s in JSON; null for none. */
-  sessions: (Omit<SessionRow, 'expires_at'> & { expires_at: string })[] | null;
+  /** The ids of its session that are alive, with times as JSON has them; null for none. */
+  sessions: readonly (Omit<SessionRow, 'expires_at'> & { expires_at: Date | string })[] | null;
 }
 
 export async function findStandingPayload(

@@ -58,7 +58,7 @@ export function createPostgresStore({
       spentAt: row.spent_at ?? undefined,
     });
 
-  const presentSession = (row: sessions.SessionRow, id?: string): StoredPayload =>
+  const presentSession = (row: Omit<sessions.SessionRow, 'expires_at'>, id?: string): StoredPayload =>
     joinSession(
       toPayload(sealer, 'Session', {
         idDigest: row.id_digest,
@@ -73,9 +73,10 @@ export function createPostgresStore({
       ? undefined
       : toPayload(sealer, 'Grant', { idDigest: grantDigestOf(grantId), body, id: grantId });
 
-  const presentLatest = (rows: readonly sessions.SessionRow[]): StoredPayload | undefined =>
-    latestSession(rows.map((row) => ({ payload: presentSession(row), expiresAt: row.expires_at.getTime() })))
-      ?.payload;
+  const presentLatest = (rows: NonNullable<payloads.StandingRow['sessions']>): StoredPayload | undefined =>
+    latestSession(
+      rows.map((row) => ({ payload: presentSession(row), expiresAt: new Date(row.expires_at).getTime() })),
+    )?.payload;
 
   const findByUid: OidcStore['findByUid'] = async (uid) =>
     presentLatest(await sessions.findSessionsByUid(db, uidDigestOf(uid), clock.now()));
@@ -133,9 +134,7 @@ export function createPostgresStore({
           sessionUid === undefined
             ? undefined
             : row.sessions
-              ? presentLatest(
-                  row.sessions.map((each) => ({ ...each, expires_at: new Date(each.expires_at) })),
-                )
+              ? presentLatest(row.sessions)
               : await findByUid(sessionUid),
       };
     },

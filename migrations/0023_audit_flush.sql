@@ -20,6 +20,7 @@ create function audit_flush(
 language plpgsql
 -- Plans are kept while tables grow: one that was made when there was hardly a row must not read them whole for ever.
 set enable_seqscan = off
+set jit = off
 as $$
 declare
   first_seq bigint;
@@ -32,7 +33,7 @@ begin
     return false;
   end if;
   perform set_config('lock_timeout', patience_ms || 'ms', true);
-  select seq, array[hash] into first_seq, hashes from audit_head for update;
+  select seq, array[hash] into first_seq, hashes from audit_head where singleton for update;
   if not found then
     raise exception 'The audit log has lost its head: audit_head is empty';
   end if;
@@ -76,7 +77,7 @@ begin
            first_seq + n, hashes[n], hashes[n + 1]
       from json_array_elements(events) with ordinality as given (e, n)
            cross join lateral (select (e -> 0)::jsonb as c offset 0) as covered;
-    update audit_head set seq = first_seq + link - 1, hash = hashes[link];
+    update audit_head set seq = first_seq + link - 1, hash = hashes[link] where singleton;
   end if;
 
   if spends is not null then

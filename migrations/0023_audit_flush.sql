@@ -4,7 +4,7 @@
 -- events    [covered, personal, salt] each: the text of `covered` is what the chain's hash covers (src/audit/chain.ts)
 -- spends    rows of `spent`; null for none
 -- revoking  rows of `revocations`; null for none
--- kinds, subjects  what must not have been revoked, pairwise
+-- kinds, subjects, issued  what must not have been revoked, and when what builds on it was issued, side by side
 -- flush_number  writes nothing any more once its writer has said that it knows the outcome of this flush
 create function audit_flush(
   events json,
@@ -12,6 +12,7 @@ create function audit_flush(
   revoking json,
   kinds text[],
   subjects text[],
+  issued timestamptz[],
   writer uuid,
   flush_number bigint,
   is_link_due boolean,
@@ -45,8 +46,12 @@ begin
     return false;
   end if;
   if exists (
-    select from unnest(kinds, subjects) as required (kind, subject) cross join lateral (
-      select from revocations r where r.kind = required.kind and r.subject = required.subject limit 1
+    select from unnest(kinds, subjects, issued) as required (kind, subject, issued) cross join lateral (
+      select from revocations r
+       where r.kind = required.kind and r.subject = required.subject
+         -- Times are judged in whole seconds: what is nearer than these may be covered.
+         and (r.before is null or required.issued < r.before + interval '2 seconds')
+       limit 1
     ) as revoked
   ) then
     return false;

@@ -162,7 +162,7 @@ export function createFlusher({
     const batches = pending.map(({ batch }) => batch);
     const hadConnection = line.isOpen();
     let result = await attemptSafely(batches, linkLimit, commitTimeoutMs);
-    // A connection that was cut while it was idle: nobody needs to hear of it.
+    // A connection that was cut before anything was sent: nobody needs to hear of it. (Later ones are settled.)
     if (
       result.outcome.kind === 'failed' &&
       hadConnection &&

@@ -3,7 +3,8 @@ import type { RevokedSubject } from './errors.ts';
 import { isCovered, type Revocation } from './revocations.ts';
 
 /**
- * Which batches of one flush may be written, decided under the chain head's lock from what the database says. Pure.
+ * Which batches of one flush may be written, decided under the chain head's lock from what the database says; or as if
+ * it held nothing, where a call that writes declines otherwise (flush-at-once.ts). Pure.
  */
 
 export interface SpentFact {

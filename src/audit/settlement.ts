@@ -105,11 +105,12 @@ export async function takeBack(
   return results[2];
 }
 
-/** Says that this writer knows the outcome of all its flushes up to this one. */
+/** Says that this writer knows the outcome of all its flushes up to this one. Never unsaid, however late this comes. */
 export async function settle(connection: Connection, writerId: string, flush: number): Promise<void> {
   await connection.query(
     `insert into audit_writers (id, settled_flush) values ($1, $2)
-     on conflict (id) do update set settled_flush = excluded.settled_flush, seen_at = now()`,
+     on conflict (id) do update
+     set settled_flush = greatest(audit_writers.settled_flush, excluded.settled_flush), seen_at = now()`,
     [writerId, flush],
     { name: 'audit_settle' },
   );

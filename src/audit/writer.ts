@@ -223,8 +223,12 @@ export function createWriter({
       clearInterval(idle);
       clearTimeout(probe);
       clearTimeout(settling);
+      if (flusher.hasUnknown()) {
+        const lost = await inTurn(flusher.recover).catch((error: unknown) => report(error));
+        queue.unshift(...(lost ?? []));
+        isCircuitOpen = lost === undefined;
+      }
       await inTurn(flushGathered);
-      if (flusher.hasUnknown()) await inTurn(flusher.recover).catch(report);
       await inTurn(flusher.settle).catch(report);
       await line.close().catch(report);
     },

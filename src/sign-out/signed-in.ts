@@ -73,7 +73,7 @@ export async function findSignedIn(
         and outcome = 'success' and session_uid is not null and client_id is not null
         and ($3::bigint is null or seq < $3::bigint)
         and ($4 or (not is_ended and ($5 or not is_left)))
-      window same_grant as (partition by client_id, session_uid, grant_id, is_left)
+      window same_grant as (partition by client_id, session_uid, grant_id, (is_left and not $4))
       order by client_id, session_uid, grant_id, a.at desc, a.seq desc nulls first`,
     [accountId, since, beforeSeq ?? null, isEndedToo, isLeftToo],
   );

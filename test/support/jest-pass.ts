@@ -70,13 +70,14 @@ export async function readCounts(reportFile: string, exitCode: number | string):
     failures: report.testResults.flatMap(failuresOf),
   };
   const isGood = exitCode === 0 && report.success && counts.passed > 0;
-  return isGood || counts.failed > 0 ? counts : { ...counts, failed: 1 };
+  if (isGood || counts.failed > 0) return counts;
+  return { ...counts, failed: 1, failures: [`Jest ended with ${exitCode}`] };
 }
 
 function failuresOf({ name, message, assertionResults }: JestReport['testResults'][number]): string[] {
   const file = path.relative(ROOT, name);
   const failed = assertionResults.filter(({ status }) => status === 'failed');
-  if (assertionResults.length === 0 && message !== '') return [`${file}\n${firstLines(message)}`];
+  if (failed.length === 0 && message !== '') return [`${file}\n${firstLines(message)}`];
   return failed.map(
     ({ fullName, failureMessages = [] }) => `${file}: ${fullName}\n${firstLines(failureMessages.join('\n'))}`,
   );

@@ -75,7 +75,7 @@ export interface OidcStore {
   find: (model: Model, id: string) => Promise<StoredPayload | undefined>;
   /**
    * The token with its grant and its session, as `find` and `findByUid` would tell each, in one round trip. It takes two
-   * where something of it is not there any more, and on a Redis Cluster, where the keys share no slot.
+   * where the session, or in Redis the grant, is not there any more, and on a Redis Cluster, where the keys share no slot.
    */
   findStanding: (model: StandingModel, id: string) => Promise<StandingToken | undefined>;
   /** The session, as its latest sign-in left it, without `jti`: its id cannot be read back. */

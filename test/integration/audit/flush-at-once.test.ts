@@ -104,6 +104,20 @@ it('leaves to be judged what the database knows something of, and writes nothing
   expect(await Promise.all([count('audit_events'), count('spent'), count('revocations')])).toEqual(before);
 });
 
+it('need not judge what was issued after a revocation, unless both are of nearly the same moment', async () => {
+  const id = uuidv7();
+  const before = new Date('2026-01-01T00:00:00.900Z');
+  const revocation = { kind: 'account_sessions' as const, id, before, expiresAt: later(), reason: 'test' };
+  expect(await flushed([buildBatch({ revocations: [revocation] })])).toBe('committed');
+  const outcomes: string[] = [];
+  for (const afterMs of [-60_000, 0, 100, 1_900, 2_000, 60_000]) {
+    const issuedAt = new Date(before.getTime() + afterMs);
+    const requireLive = [{ accountId: id, sessionUid: 'any', issuedAt }];
+    outcomes.push(await flushed([buildBatch({ requireLive })]));
+  }
+  expect(outcomes).toEqual([...Array<string>(4).fill('declined'), 'committed', 'committed']);
+});
+
 it('leaves what subjects appended to whoever links it, where that is due', async () => {
   await test.db.transaction((tx) =>
     appendInTransaction(tx, { type: 'server.started', outcome: 'success', payload: { version: '1.2.3' } }),
@@ -119,7 +133,9 @@ it('writes nothing once its writer has said what became of it, however late it c
   expect(await flushed([batch], { number: 7 })).toBe('declined');
   expect(await count('audit_events')).toBe(before);
   expect(await flushed([batch], { number: 8 })).toBe('committed');
-  expect(await flushed([buildBatch({ spent: [buildSpend(uuidv7())] })], { number: 8 })).toBe('committed');
+  // Said late, and for an earlier one: that unsays nothing.
+  await settle(connection, writerId, 6);
+  expect(await flushed([buildBatch()], { number: 7 })).toBe('declined');
 });
 
 it('does not trust what it sees in a transaction that sees no commits of others', async () => {

@@ -162,6 +162,19 @@ describe.each([
       }
     });
 
+    it('offline access that was kept when its application was left ends later, also after a return without it', async () => {
+      const signed = await signedIn(server, { endsOfflineGrants: false }, 'openid offline_access');
+      const { account } = signed.credentials;
+      const { signOut, revocations } = server.subjects;
+      await signOut.application(account, signed.application.clientId, OPERATOR);
+      await signInAgain(server, signed, 'openid');
+      expect(await signOut.everywhere(account, OPERATOR, { offline: true })).toMatchObject({
+        offlineGrants: 1,
+      });
+      await revocations.refresh();
+      expect((await refresh(server, signed.application, signed.tokens.refresh_token ?? '')).status).toBe(400);
+    });
+
     it('offline access that was withdrawn is not ended once more, nor counted', async () => {
       const signed = await signedIn(server, { endsOfflineGrants: true }, 'openid offline_access');
       const { account } = signed.credentials;

@@ -165,14 +165,16 @@ describe('a database that is away', () => {
 describe.each(['at once', 'judged'] as const)('a connection that is lost at the commit (%s)', (way) => {
   const isOwn = way === 'judged';
   const account = uuidv7();
+  const before = new Date(Date.now() - 60_000);
   const buildBatch = (overrides: Partial<Batch> = {}): Batch =>
     buildAnyBatch({
       ...overrides,
-      // Revoked, but what this builds upon was issued later.
-      ...(isOwn ? { requireLive: [{ accountId: account, issuedAt: new Date() }] } : {}),
+      // Revoked, but what this builds upon was issued a moment later.
+      ...(isOwn
+        ? { requireLive: [{ accountId: account, issuedAt: new Date(before.getTime() + 1_500) }] }
+        : {}),
     });
   beforeEach(async () => {
-    const before = new Date(Date.now() - 60_000);
     const expiresAt = new Date(Date.now() + 3_600_000);
     const revocations = [{ kind: 'account' as const, id: account, before, expiresAt, reason: 'sign_out' }];
     await other.write(buildAnyBatch({ revocations }));

@@ -223,7 +223,7 @@ export function createFlusher({
       timer: setTimeout(() => {
         lost.isRefused = true;
         refuse(accepted, error);
-      }, remainingMs),
+      }, Math.max(1, remainingMs)),
     };
     unknown = lost;
     line.drop();

@@ -66,6 +66,22 @@ async function timed(work: Promise<unknown>): Promise<{ error: unknown; tookMs: 
 const typesOf = async (requestId: string | undefined): Promise<string[]> =>
   (await other.list({ requestId })).events.map(({ type }) => type);
 
+/** Takes the lock of the chain's head; returns what gives it back. */
+async function holdHead(): Promise<() => Promise<void>> {
+  const isHeld = Promise.withResolvers<void>();
+  const isLetGo = Promise.withResolvers<void>();
+  const holding = test.db.transaction(async (tx) => {
+    await tx.query('select from audit_head for update');
+    isHeld.resolve();
+    await isLetGo.promise;
+  });
+  await isHeld.promise;
+  return () => {
+    isLetGo.resolve();
+    return holding;
+  };
+}
+
 const expectWhole = async (): Promise<void> => {
   expect(await other.verify()).toMatchObject({ isWhole: true });
 };
@@ -143,19 +159,11 @@ describe('a database that is away', () => {
   });
 
   it('whose head somebody holds for too long refuses, and resumes', async () => {
-    let finish = (): void => {};
-    const held = test.db.transaction(async (tx) => {
-      await tx.query('select from audit_head for update');
-      await new Promise<void>((resolve) => {
-        finish = resolve;
-      });
-    });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const letGo = await holdHead();
     const first = await timed(log.write(buildAnyBatch()));
     expect(isAuditUnavailable(first.error)).toBe(true);
     expect((await timed(log.write(buildAnyBatch()))).tookMs).toBeLessThan(AT_ONCE_MS);
-    finish();
-    await held;
+    await letGo();
     await eventually(() => log.write(buildAnyBatch()));
     await expectWhole();
   });
@@ -254,20 +262,12 @@ describe.each(['at once', 'judged'] as const)('a connection that is lost at the 
 
   it('does not show when the database was still waiting for the head', async () => {
     const batch = buildBatch({ spent: [buildSpend(uuidv7())] });
-    let release = (): void => {};
-    const held = test.db.transaction(async (tx) => {
-      await tx.query('select from audit_head for update');
-      await new Promise<void>((resolve) => {
-        release = resolve;
-      });
-    });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const letGo = await holdHead();
     const cut = isOwn ? undefined : proxy.cutAtCommit('sent');
     const writing = timed(log.write(batch));
     await (cut ?? new Promise((resolve) => setTimeout(resolve, 100)));
     await new Promise((resolve) => setTimeout(resolve, 200));
-    release();
-    await held;
+    await letGo();
     expect((await writing).error).toBeUndefined();
     expect(await typesOf(batch.requestId)).toEqual(['token.issued']);
     await expect(log.write(batch)).rejects.toMatchObject({ code: 'credential_spent' });

@@ -8,7 +8,7 @@ import type { Actor } from '../audit/events.ts';
 import type { Clock } from '../platform/clock.ts';
 import { type Database, type Queryable, uniqueViolation } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
-import { randomToken } from '../platform/ids.ts';
+import { randomId } from '../platform/ids.ts';
 import { createKeyedCache } from '../platform/keyed-cache.ts';
 import { accountNotFound } from './account.ts';
 
@@ -56,7 +56,7 @@ export function createPairwiseSubjects({ db, clock }: { db: Database; clock: Clo
       const { rows } = await tx.query<{ sub: string }>(
         `insert into pairwise_subjects (account_id, sector, sub, created_at) values ($1, $2, $3, $4)
          on conflict (account_id, sector) do nothing returning sub`,
-        [accountId, sector, randomToken(SUBJECT_BYTES), clock.now()],
+        [accountId, sector, randomId(SUBJECT_BYTES), clock.now()],
       );
       const [made] = rows;
       // Somebody was quicker: theirs is visible now, for the conflict waited for it.

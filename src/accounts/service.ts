@@ -4,7 +4,7 @@ import { systemClock, type Clock } from '../platform/clock.ts';
 import { uniqueViolation, type Database, type Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
 import { gather } from '../platform/gather.ts';
-import { randomToken, uuidv7 } from '../platform/ids.ts';
+import { randomId, uuidv7 } from '../platform/ids.ts';
 import { accountNotFound, type Account, type AccountService, type NewAccount } from './account.ts';
 import { endEverything } from './end-sessions.ts';
 import type { Hasher, HashParameters } from './hashing/hasher.ts';
@@ -168,7 +168,7 @@ export async function prepareAccount({
           settings,
         });
   return {
-    sub: input.sub ?? randomToken(16),
+    sub: input.sub ?? randomId(16),
     email,
     emailNormalised,
     emailVerified: input.emailVerified ?? false,

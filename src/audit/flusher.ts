@@ -220,10 +220,13 @@ export function createFlusher({
       ...createUnknownFlush(number, batches, clock.now()),
       pending: accepted,
       isRefused: false,
-      timer: setTimeout(() => {
-        lost.isRefused = true;
-        refuse(accepted, error);
-      }, Math.max(1, remainingMs)),
+      timer: setTimeout(
+        () => {
+          lost.isRefused = true;
+          refuse(accepted, error);
+        },
+        Math.max(1, remainingMs),
+      ),
     };
     unknown = lost;
     line.drop();

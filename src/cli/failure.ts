@@ -61,5 +61,7 @@ function plainUsageMessage({ message }: CommanderError): string {
     .filter((line) => line !== '');
   const sentence = `${first.charAt(0).toUpperCase()}${first.slice(1)}`;
   const help = rest.length === 0 && sentence.startsWith('Unknown ') ? ['--help lists what there is.'] : [];
+  // `-i2Hpu…`, an id: thumbprints may begin so.
+  if (/^Unknown option '-[^-]{2}/.test(sentence)) help.push('A value that begins with - goes after --.');
   return [/[.?!]$/.test(sentence) ? sentence : `${sentence}.`, ...rest, ...help].join(' ');
 }

@@ -11,9 +11,15 @@ export interface GeneratedKey {
 
 /**
  * A new key pair: RSA of 2048 bits, P-256 or Ed25519. RSA takes some hundred milliseconds, off the event loop. The key
- * id is the thumbprint (RFC 7638).
+ * id is the thumbprint (RFC 7638), and never one that a command line takes for an option.
  */
 export async function generateSigningKey(alg: SigningAlg): Promise<Required<GeneratedKey>> {
+  const key = await generateAny(alg);
+  // One in 64: whoever takes a leaked key out in a hurry shall not have to know of `--`.
+  return key.kid.startsWith('-') ? generateSigningKey(alg) : key;
+}
+
+async function generateAny(alg: SigningAlg): Promise<Required<GeneratedKey>> {
   const pair = await generateKeyPair(alg, {
     extractable: true,
     ...(alg === 'RS256' && { modulusLength: 2_048 }),

@@ -37,6 +37,12 @@ export function randomToken(sizeBytes = 32): string {
   return token;
 }
 
+/** As `randomToken`, of what operators type: it never begins with -, which a command line takes for an option. */
+export function randomId(sizeBytes: number): string {
+  const id = randomToken(sizeBytes);
+  return id.startsWith('-') ? randomId(sizeBytes) : id;
+}
+
 /** SHA-256 of the parts, base64url. Each part is prefixed by its length, so ("ab","c") and ("a","bc") differ. */
 export function digest(...parts: string[]): string {
   return hash('sha256', joined(parts), 'base64url');

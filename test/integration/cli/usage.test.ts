@@ -14,6 +14,10 @@ describe('misuse', () => {
     [['user', 'list'], "Unknown command 'user'. Did you mean users?"],
     [['users', 'creat'], "Unknown command 'creat'. Did you mean create?"],
     [['users', 'create', '--emial', 'a@example.org'], "Unknown option '--emial'. Did you mean --email?"],
+    [
+      ['keys', 'retire', '-i2HpuO', '--now'],
+      "Unknown option '-i2HpuO'. --help lists what there is. A value that",
+    ],
     [['users', 'show'], "Missing required argument 'user'."],
     [['roles', 'create', 'a', 'b'], 'Too many arguments'],
     [['audit', 'list', '--since', 'yesterday'], 'Give a time such as'],

@@ -17,22 +17,17 @@ import type { RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { AppError } from '../platform/errors.ts';
-import { digest, uuidv7 } from '../platform/ids.ts';
+import { digest } from '../platform/ids.ts';
 import { detailsForRecord } from './authorization-details.ts';
 import { createDeviceCodeSaving } from './device-codes.ts';
 import { HonestRetry, orTemporarilyUnavailable, temporarilyUnavailable } from './errors.ts';
 import { requireConsent } from './grants.ts';
 import { createIsDead } from './liveness.ts';
-import {
-  findAnswer,
-  inheritAnswer,
-  LEASE_SECONDS,
-  rememberRefresh,
-  type WonRefresh,
-} from './refresh-answers.ts';
+import { findAnswer, LEASE_SECONDS, rememberRefresh } from './refresh-answers.ts';
 import { createSessionSaving } from './session-saving.ts';
+import { createAttemptToSpend } from './spending.ts';
 import { createStandingReads, isStanding } from './standing-reads.ts';
-import type { Model, OidcStore, StoredPayload } from './store/port.ts';
+import type { Model, OidcStore, Spending, StoredPayload } from './store/port.ts';
 import type { StructuredTokens } from './structured-tokens.ts';
 import { createStanding, withExchange } from './token-exchange/authority.ts';
 import { mayBe } from './token-ids.ts';
@@ -102,38 +97,17 @@ function createAdapter(
     requireUnit().onCommit(() => store.destroy('Grant', grantId));
   };
 
+  const attemptToSpend = createAttemptToSpend({ store, clock, retryWindowSeconds, longestGrantSeconds });
   /** Won, or thrown. */
   const spend = async (id: string): Promise<void> => {
     const { ctx } = Provider;
     const read = ctx && lastRead.get(ctx.req);
     const payload = read?.id === id ? read.payload : await store.find(model, id);
-    const unit = requireUnit();
-    const spender = uuidv7();
-    const refresh: WonRefresh = { refreshToken: id, spender };
-    let recorded: string | undefined;
-    // Before the mark: a store that falls silent may set it after we have given up.
-    unit.onRollback(async () => {
-      // An attempt whose process died had been recorded: its answer is that of everybody who asks within the window.
-      const isInherited =
-        recorded !== undefined && (await inheritAnswer(store, refresh, { recorded, retryWindowSeconds }));
-      await (isInherited ? store.confirmSpent(model, id, spender) : store.releaseSpent(model, id, spender));
-    });
-    const spent = await spendOrWait(id, spender);
-    if (spent.kind === 'missing') throw new errors.InvalidGrant('not found when it was to be spent');
-    if (spent.kind === 'lost') return refuseSpent(id, payload, spent);
-
-    unit.onCommit(() => store.confirmSpent(model, id, spender));
-    unit.spend({
-      kind: model,
-      digest: digest(model, id),
-      expiresAt: new Date(Number(payload?.['exp'] ?? epochSeconds(clock) + longestGrantSeconds) * 1000),
-      ...optional('grantId', payload?.['grantId']),
-      spendId: spender,
-      onConflict: (by) => {
-        recorded = by;
-      },
-    });
-    if (model === 'RefreshToken' && ctx) rememberRefresh(ctx, refresh);
+    const mark = (spender: string): Promise<Spending> => spendOrWait(id, spender);
+    const { outcome, spender } = await attemptToSpend(requireUnit(), { model, id, payload, mark });
+    if (outcome.kind === 'missing') throw new errors.InvalidGrant('not found when it was to be spent');
+    if (outcome.kind === 'lost') return refuseSpent(id, payload, outcome);
+    if (model === 'RefreshToken' && ctx) rememberRefresh(ctx, { refreshToken: id, spender });
     return undefined;
   };
 
@@ -141,7 +115,7 @@ function createAdapter(
    * While the first request is still under way nobody knows whether there is a successor: it may be withheld yet, and
    * then the credential is good. So this one waits, and is told to come again where that takes too long.
    */
-  const spendOrWait = async (id: string, spender: string): ReturnType<OidcStore['spend']> => {
+  const spendOrWait = async (id: string, spender: string): Promise<Spending> => {
     const deadline = Date.now() + commitTimeoutMs;
     for (;;) {
       const outcome = await store.spend(model, id, { spender, leaseSeconds: LEASE_SECONDS });
@@ -254,7 +228,7 @@ async function recordAuthorization(
     ...optional('accountId', payload.accountId),
     issuedAt: new Date(Number(payload['authTime'] ?? payload.iat) * 1000),
   });
-  requireConsent(Provider.ctx, unit);
+  requireConsent(oidc?.entities.Grant ?? {}, unit);
   unit.record({
     type: 'authorization.succeeded',
     outcome: 'success',

@@ -120,7 +120,7 @@ function recordApproval(unit: UnitOfWork, payload: AdapterPayload, fingerprint: 
     ...(payload.accountId === undefined ? {} : { accountId: payload.accountId }),
     issuedAt: new Date(Number(payload['authTime'] ?? payload.iat) * 1000),
   });
-  requireConsent(Provider.ctx, unit);
+  requireConsent(Provider.ctx?.oidc.entities.Grant ?? {}, unit);
   unit.record({
     type: 'device.approved',
     outcome: 'success',

@@ -8,7 +8,7 @@ import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
 
 import type { AuthorizationDetail } from '../apis/authorization-detail.ts';
 import type { AuditEvent, Issued } from '../audit/events.ts';
-import { currentUnitOfWork } from '../audit/unit-of-work.ts';
+import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { detailsForRecord } from './authorization-details.ts';
@@ -168,29 +168,10 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
     entities.DeviceCode ??
     entities.BackchannelAuthenticationRequest ??
     entities.RotatedRefreshToken ??
-    entities.RefreshToken) as
-    | {
-        iat?: number;
-        authTime?: number;
-        clientId?: string;
-        accountId?: string;
-        grantId?: string;
-        sessionUid?: string;
-        expiresWithSession?: boolean;
-      }
-    | undefined;
-  if (source) {
-    unit?.requireLive({
-      ...(source.grantId ? { grantId: source.grantId } : {}),
-      ...(source.expiresWithSession && source.sessionUid ? { sessionUid: source.sessionUid } : {}),
-      ...(source.accountId ? { accountId: source.accountId } : {}),
-      issuedAt: new Date((source.authTime ?? source.iat ?? 0) * 1000),
-    });
-    unit?.requireLive({
-      ...(source.clientId ? { clientId: source.clientId } : {}),
-      issuedAt: new Date((source.iat ?? 0) * 1000),
-    });
-    requireConsent(ctx, unit);
+    entities.RefreshToken) as Authority | undefined;
+  if (source && unit) {
+    requireLiveAuthority(source, unit);
+    requireConsent(entities.Grant ?? {}, unit);
   }
   requireLiveExchange(ctx, unit);
   unit?.record({
@@ -208,6 +189,31 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
   });
   const clientId = ctx.oidc.client?.clientId;
   unit?.onCommit(async () => onGrant?.(grantType, 'success', clientId));
+}
+
+/** What a token is issued upon: a code, a refresh token, the answer of a person. */
+export interface Authority {
+  iat?: number;
+  authTime?: number;
+  clientId?: string;
+  accountId?: string;
+  grantId?: string;
+  sessionUid?: string;
+  expiresWithSession?: boolean;
+}
+
+/** Nothing of it may have been revoked when the record of what it gave is written. */
+export function requireLiveAuthority(
+  { iat = 0, authTime = iat, clientId, accountId, grantId, sessionUid, expiresWithSession }: Authority,
+  unit: UnitOfWork,
+): void {
+  unit.requireLive({
+    ...(grantId ? { grantId } : {}),
+    ...(expiresWithSession && sessionUid ? { sessionUid } : {}),
+    ...(accountId ? { accountId } : {}),
+    issuedAt: new Date(authTime * 1000),
+  });
+  unit.requireLive({ ...(clientId ? { clientId } : {}), issuedAt: new Date(iat * 1000) });
 }
 
 /** Of what is a signed JWT: three parts. Opaque tokens have one, encrypted ones five. */

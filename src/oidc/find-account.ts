@@ -20,23 +20,35 @@ export interface ProviderAccount {
   claims: (use: string, scope: string, claims?: object) => Promise<AccountClaims>;
 }
 
+/** By the account's own `sub`. */
+export type FindPerson = (sub: string) => Promise<ProviderAccount | undefined>;
+
 /** A disabled account is not found: no token is issued for it, and no page believes that it is signed in. */
-export function createFindAccount({
+export function createFindPerson({
   accounts,
   rbac,
+}: {
+  accounts: Pick<AccountService, 'findBySub'>;
+  rbac: RbacService;
+}): FindPerson {
+  return async (sub) => {
+    const account = await orTemporarilyUnavailable(() => accounts.findBySub(sub));
+    return account && !account.disabledAt ? present(account, rbac) : undefined;
+  };
+}
+
+export function createFindAccount({
+  findPerson,
   subjectOf,
 }: {
-  accounts: AccountService;
-  rbac: RbacService;
+  findPerson: FindPerson;
   /** From what the library looks for to the account's own `sub`. */
   subjectOf: (ctx: KoaContextWithOIDC, sub: string) => Promise<string | undefined>;
 }): FindAccount {
   return async (ctx, named) => {
     const sub = await subjectOf(ctx, named);
-    const account =
-      sub === undefined ? undefined : await orTemporarilyUnavailable(() => accounts.findBySub(sub));
-    if (!account || account.disabledAt) return undefined;
-    return present(account, rbac) as unknown as ReturnType<FindAccount>;
+    const person = sub === undefined ? undefined : await findPerson(sub);
+    return person as unknown as ReturnType<FindAccount>;
   };
 }
 

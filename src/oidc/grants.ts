@@ -119,9 +119,17 @@ export async function saveGrant(
   return grant;
 }
 
+interface ConsentingGrant {
+  accountId?: string | undefined;
+  clientId?: string | undefined;
+  iat?: number | undefined;
+}
+
 /** What must not have been withdrawn for the request to give anything out: the consent that its grant stands for. */
-export function requireConsent(ctx: KoaContextWithOIDC | undefined, unit: UnitOfWork | undefined): void {
-  const { accountId, clientId, iat } = ctx?.oidc.entities.Grant ?? {};
+export function requireConsent(
+  { accountId, clientId, iat }: ConsentingGrant,
+  unit: UnitOfWork | undefined,
+): void {
   if (accountId === undefined || clientId === undefined) return;
   unit?.requireLive({
     consent: consentKey({ sub: accountId, clientId }),

@@ -40,7 +40,7 @@ import { createEventRecorder } from './events.ts';
 import { toProviderKey } from './external-key.ts';
 import { createSigners } from './fast/signing.ts';
 import { createFastPaths, type FastPath, type FastPaths } from './fast/paths.ts';
-import { createFindAccount, type ProviderAccount } from './find-account.ts';
+import { createFindAccount, createFindPerson, type ProviderAccount } from './find-account.ts';
 import { createLoadExistingGrant } from './grants.ts';
 import { createInteractions, type Interactions } from './interactions.ts';
 import { createFindLiveSession, type FindLiveSession } from './live-sessions.ts';
@@ -167,8 +167,9 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
     pages: dependencies.devicePages,
     throttle: dependencies.userCodeThrottle,
   });
+  const findPerson = createFindPerson(dependencies);
   const findAccount = createFindAccount({
-    ...dependencies,
+    findPerson,
     subjectOf: createSubjectOf(dependencies.subjectIdentifiers, clientOf),
   });
   const findProviderAccount = (ctx: KoaContextWithOIDC, sub: string): Promise<ProviderAccount | undefined> =>

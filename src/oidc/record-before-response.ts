@@ -20,7 +20,7 @@ import {
   refusedToken,
   type EventRecorder,
 } from './events.ts';
-import { findAnswer, keepAnswer, openRefreshAnswer, wonRefresh } from './refresh-answers.ts';
+import { findAnswer, keepAnswer, openRefreshAnswer, questionOf, wonRefresh } from './refresh-answers.ts';
 import { isSessionSaved } from './session-saving.ts';
 import type { LogoutFrame, SignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
@@ -228,14 +228,18 @@ function keepAnswerForRetry(ctx: KoaContextWithOIDC, unit: UnitOfWork, keeping: 
   const refresh = wonRefresh(ctx);
   const { status, body: answer } = ctx;
   if (!refresh || status !== 200 || typeof answer !== 'object' || answer === null) return;
-  const kept = { answer, question: questionOf(ctx), retryWindowSeconds: keeping.retryWindowSeconds };
+  const kept = {
+    answer,
+    question: questionOf(ctx.oidc.params),
+    retryWindowSeconds: keeping.retryWindowSeconds,
+  };
   unit.stage({ write: () => keepAnswer(keeping.store, refresh, kept), undo: async () => {} });
 }
 
 function answerRetry(ctx: KoaContextWithOIDC, { refreshToken, sealedAnswer }: HonestRetry): void {
   const { answer, question } = openRefreshAnswer(refreshToken, sealedAnswer);
   ctx.type = 'json';
-  if (question === undefined || question === questionOf(ctx)) {
+  if (question === undefined || question === questionOf(ctx.oidc.params)) {
     ctx.status = 200;
     ctx.body = answer;
     recordRetry(ctx);
@@ -244,12 +248,6 @@ function answerRetry(ctx: KoaContextWithOIDC, { refreshToken, sealedAnswer }: Ho
   // Two requests for two APIs at once: the token of one would be no answer to the other. Nothing was stolen, either.
   answerRefusal(ctx, new errors.InvalidGrant('spent for another request a moment ago; use its successor'));
   recordOtherQuestion(ctx);
-}
-
-/** What a refresh asks for beside the token itself. */
-function questionOf({ oidc }: KoaContextWithOIDC): string {
-  const { params } = oidc;
-  return JSON.stringify([params?.['resource'], params?.['scope'], params?.['authorization_details']]);
 }
 
 /** Neither a refusal nor an outage: what was gathered is given up, and what was spent is good again. */

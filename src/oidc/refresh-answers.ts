@@ -89,6 +89,11 @@ export async function inheritAnswer(
   return true;
 }
 
+/** What a refresh asks for beside the token itself: parameters by their names. */
+export function questionOf(params: Readonly<Record<string, unknown>> | undefined): string {
+  return JSON.stringify([params?.['resource'], params?.['scope'], params?.['authorization_details']]);
+}
+
 /** What was asked beside the token, and what was answered. */
 export interface RefreshAnswer {
   answer: Record<string, unknown>;

@@ -1,14 +1,10 @@
 /**
  * How long access can be renewed, and by what: the life of refresh tokens, and whether each refresh gives a new one.
  *
- * Of the lifetimes that the settings, the client and the APIs ask for, the strictest counts. So the settings are the
- * most that anybody gets, and grants, and the memory of revocations, which live as long as those allow, outlive every
- * refresh token.
- *
  * A refresh token that does not rotate (clients/refresh-options.ts says whose) is never spent: using it puts off the end
  * of its idle time, and nothing else about it changes. A retry gets an access token of its own.
  *
- * Elsewhere: that of those that rotate each has one successor (adapter.ts), and the binding to a key or certificate,
+ * Elsewhere: the rules (refresh-rules.ts), that of those that rotate each has one successor (adapter.ts), and the binding to a key or certificate,
  * which the library checks before it comes here.
  */
 import { errors, type KoaContextWithOIDC, type Provider, type RefreshToken } from 'oidc-provider';
@@ -18,21 +14,16 @@ import { currentUnitOfWork } from '../audit/unit-of-work.ts';
 import type { Client } from '../clients/client.ts';
 import { rotatesRefreshToken } from '../clients/refresh-options.ts';
 import { AppError } from '../platform/errors.ts';
-import { wordsOf } from './entitlement.ts';
-import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
+import {
+  createFindRefreshLimits,
+  type RefreshLifetimes,
+  type RefreshLimits,
+  refreshTokenSeconds,
+  strictest,
+  whyRenewsNothing,
+} from './refresh-rules.ts';
 import type { OidcStore } from './store/port.ts';
-
-interface RefreshLimits {
-  idleSeconds: number;
-  absoluteSeconds: number;
-}
-
-/** What an API or a client asks for. */
-interface RefreshWish {
-  refreshTokenIdleSeconds?: number;
-  refreshTokenAbsoluteSeconds?: number;
-}
 
 /** What a refresh token and a code have in common. */
 interface Source {
@@ -59,31 +50,12 @@ export interface RefreshTokens {
 const PUT_OFF_AFTER = 0.05;
 
 export interface RefreshTokensDependencies {
-  ttl: { refreshTokenIdleSeconds: number; refreshTokenAbsoluteSeconds: number };
+  ttl: RefreshLifetimes;
   apis: Pick<ApiService, 'find'>;
   store: Pick<OidcStore, 'find' | 'upsert'>;
   clientOf: (providerClient: object) => Client | undefined;
   /** What would be checked before the token is spent, where it is. @throws InvalidTarget, InvalidScope */
   checkTarget: (ctx: KoaContextWithOIDC, token: RefreshToken) => Promise<void>;
-}
-
-/** The strictest of them all; the configured ones are always among them. */
-function strictest(
-  ttl: RefreshTokensDependencies['ttl'],
-  wishes: readonly (RefreshWish | undefined)[],
-): RefreshLimits {
-  const least = (configured: number, wished: (number | undefined)[]): number =>
-    Math.min(configured, ...wished.filter((seconds) => seconds !== undefined));
-  return {
-    idleSeconds: least(
-      ttl.refreshTokenIdleSeconds,
-      wishes.map((wish) => wish?.refreshTokenIdleSeconds),
-    ),
-    absoluteSeconds: least(
-      ttl.refreshTokenAbsoluteSeconds,
-      wishes.map((wish) => wish?.refreshTokenAbsoluteSeconds),
-    ),
-  };
 }
 
 /** A backchannel request belongs to no session that could end its refresh tokens: they need `offline_access`. */
@@ -92,24 +64,14 @@ function isForOnce(source: object): boolean {
   return kind === 'BackchannelAuthenticationRequest' && !scopes?.has('offline_access');
 }
 
-/** A client that is closed to whoever lacks a role is closed to those who lost it. */
-async function hasRequiredRole({ oidc }: KoaContextWithOIDC, { requireRole }: Client): Promise<boolean> {
-  if (requireRole === undefined) return true;
-  const account = oidc.account as unknown as ProviderAccount;
-  return (await account.roles()).some(({ name }) => name === requireRole);
-}
-
 export function createRefreshTokens(dependencies: RefreshTokensDependencies): RefreshTokens {
-  const { ttl, apis, store, clientOf } = dependencies;
+  const { ttl, store, clientOf } = dependencies;
+  const findLimits = createFindRefreshLimits(dependencies);
   /** Worked out where there is time to look things up, for the library asks for the lifetime in passing. */
   const limits = new WeakMap<object, RefreshLimits>();
 
   const prepare = async ({ req, oidc }: KoaContextWithOIDC, { resource }: Source): Promise<RefreshLimits> => {
-    const identifiers = [resource ?? []].flat();
-    const wishes = await Promise.all(
-      identifiers.map((identifier) => orTemporarilyUnavailable(() => apis.find(identifier))),
-    );
-    const found = strictest(ttl, [oidc.client && clientOf(oidc.client), ...wishes]);
+    const found = await findLimits(oidc.client && clientOf(oidc.client), resource);
     limits.set(req, found);
     return found;
   };
@@ -117,10 +79,8 @@ export function createRefreshTokens(dependencies: RefreshTokensDependencies): Re
   const isSpent = async ({ jti }: RefreshToken): Promise<boolean> =>
     (await store.find('RefreshToken', jti))?.['consumed'] !== undefined;
 
-  const secondsLeft: RefreshTokens['secondsLeft'] = ({ req }, token) => {
-    const { idleSeconds, absoluteSeconds } = limits.get(req) ?? strictest(ttl, []);
-    return Math.max(1, Math.min(idleSeconds, absoluteSeconds - token.totalLifetime()));
-  };
+  const secondsLeft: RefreshTokens['secondsLeft'] = ({ req }, token) =>
+    refreshTokenSeconds(limits.get(req) ?? strictest(ttl, []), token.totalLifetime());
 
   /** Only ever later, and never beyond the family's end. */
   const putOffEnd = async (
@@ -156,17 +116,14 @@ export function createRefreshTokens(dependencies: RefreshTokensDependencies): Re
       if (ctx.get('DPoP') && (client.tlsClientCertificateBoundAccessTokens || token['x5t#S256'])) {
         throw new errors.InvalidRequest('multiple proof-of-possession mechanisms are not allowed');
       }
-      const { absoluteSeconds } = await prepare(ctx, token);
-      // Both may have been tightened since the token was given.
-      if (token.totalLifetime() >= absoluteSeconds) {
-        throw new errors.InvalidGrant('the family of the refresh token is at the end of its life');
-      }
-      if (wordsOf(token.scope).includes('offline_access') && !client.scopes.includes('offline_access')) {
-        throw new errors.InvalidGrant('the client may no longer act while the person is away');
-      }
-      if (!(await hasRequiredRole(ctx, client))) {
-        throw new errors.InvalidGrant('the person no longer has the role that the client requires');
-      }
+      const refusal = await whyRenewsNothing({
+        client,
+        scope: token.scope,
+        person: ctx.oidc.account as unknown as ProviderAccount,
+        livedSeconds: token.totalLifetime(),
+        limits: await prepare(ctx, token),
+      });
+      if (refusal !== undefined) throw new errors.InvalidGrant(refusal);
       // One that was spent while the client's tokens rotated stays so: whoever comes with it meets the judge of that.
       if (rotatesRefreshToken(client, token) || (await isSpent(token))) return true;
       await dependencies.checkTarget(ctx, token);

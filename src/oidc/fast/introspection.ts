@@ -6,11 +6,12 @@ import type { ApiService } from '../../apis/service.ts';
 import type { Client } from '../../clients/client.ts';
 import { type Clock, epochSeconds } from '../../platform/clock.ts';
 import type { IsDead } from '../liveness.ts';
-import type { OidcStore, StandingToken, StoredPayload } from '../store/port.ts';
+import type { OidcStore, StoredPayload } from '../store/port.ts';
 import type { MayAsk } from '../token-readers.ts';
 import { mayBe } from '../token-ids.ts';
 import { CLIENT_PARAMETERS, isKnown } from './client.ts';
 import type { Form } from './request.ts';
+import { stands } from './standing.ts';
 
 export const INTROSPECTION_PARAMETERS: ReadonlySet<string> = new Set([
   'token',
@@ -85,27 +86,6 @@ function kindOf(token: string): 'AccessToken' | 'ClientCredentials' | undefined 
   if (token.includes('.')) return undefined;
   if (mayBe('AccessToken', token)) return 'AccessToken';
   return mayBe('ClientCredentials', token) ? 'ClientCredentials' : undefined;
-}
-
-/** Whether the token's grant is there and its own, and where it ends with a session, that one too. */
-function stands({ token, grant, session }: StandingToken, isDead: IsDead): boolean {
-  const { grantId, accountId, clientId, expiresWithSession, sessionUid } = token;
-  if (expiresWithSession) {
-    const authorizations = (session?.['authorizations'] ?? {}) as Record<string, { grantId?: unknown }>;
-    const isBound =
-      session !== undefined &&
-      !isDead('Session', String(sessionUid), session) &&
-      session['accountId'] === accountId &&
-      authorizations[String(clientId)]?.grantId === grantId;
-    if (!isBound) return false;
-  }
-  if (typeof grantId !== 'string') return grantId === undefined;
-  return (
-    grant !== undefined &&
-    !isDead('Grant', grantId, grant) &&
-    grant['clientId'] === clientId &&
-    grant['accountId'] === accountId
-  );
 }
 
 function activeAnswer(token: StoredPayload, issuer: string): object {

@@ -104,7 +104,13 @@ function createAdapter(
     const read = ctx && lastRead.get(ctx.req);
     const payload = read?.id === id ? read.payload : await store.find(model, id);
     const mark = (spender: string): Promise<Spending> => spendOrWait(id, spender);
-    const { outcome, spender } = await attemptToSpend(requireUnit(), { model, id, payload, mark });
+    const { outcome, spender } = await attemptToSpend(requireUnit(), {
+      model,
+      id,
+      exp: payload?.['exp'] as number | undefined,
+      grantId: payload?.['grantId'] as string | undefined,
+      mark,
+    });
     if (outcome.kind === 'missing') throw new errors.InvalidGrant('not found when it was to be spent');
     if (outcome.kind === 'lost') return refuseSpent(id, payload, outcome);
     if (model === 'RefreshToken' && ctx) rememberRefresh(ctx, { refreshToken: id, spender });

@@ -14,6 +14,9 @@ type AssertClaims = NonNullable<
   NonNullable<NonNullable<Configuration['features']>['claimsParameter']>['assertClaimsParameter']
 >;
 
+/** Those of `openid` reach the ID token as well as userinfo (find-account.ts tells `roles` only with its scope). */
+export const CLAIMS_OF_OPENID = ['sub', 'roles', 'amr', 'acr', 'auth_time'] as const;
+
 /** What each scope lets a client know (OIDC Core §5.4); `roles` is ours. */
 export const CLAIMS_OF_SCOPE = {
   profile: ['name', 'preferred_username', 'updated_at'],

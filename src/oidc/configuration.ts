@@ -10,7 +10,7 @@ import { AUTH_METHODS, type Client } from '../clients/client.ts';
 import { CLIENT_SIGNING_ALGS } from '../clients/message-algs.ts';
 import { GATEHOUSE_METADATA } from '../clients/metadata.ts';
 import type { SigningAlg } from '../keys/signing-key.ts';
-import { CLAIMS_OF_SCOPE, createAssertClaims } from './claims-parameter.ts';
+import { CLAIMS_OF_OPENID, CLAIMS_OF_SCOPE, createAssertClaims } from './claims-parameter.ts';
 import type { Ciba } from './ciba.ts';
 import type { DpopRules } from './dpop.ts';
 import { accessTokenSeconds } from './entitlement.ts';
@@ -163,8 +163,7 @@ export function buildConfiguration(input: ConfigurationInput): Configuration {
     scopes: [...OIDC_SCOPES],
     acrValues: [ACR_ONE_FACTOR, ACR_TWO_FACTORS],
     claims: {
-      // Those of `openid` reach the ID token as well as userinfo (find-account.ts tells `roles` only with its scope).
-      openid: ['sub', 'roles', 'amr', 'acr', 'auth_time'],
+      openid: [...CLAIMS_OF_OPENID],
       ...CLAIMS_OF_SCOPE,
     },
     subjectTypes: ['public', 'pairwise'],

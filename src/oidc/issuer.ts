@@ -49,14 +49,16 @@ import { type CertificateSource, createMutualTls } from './mutual-tls.ts';
 import { createPolicy } from './policy.ts';
 import { createClientIndex, createProvider } from './provider.ts';
 import type { RecordKeeping } from './record-before-response.ts';
+import { createFindRefreshLimits } from './refresh-rules.ts';
 import { createRefreshTokens } from './refresh-tokens.ts';
 import { createResources } from './resources.ts';
 import { OIDC_SCOPES } from './scopes.ts';
 import { createSecurityProfiles } from './security-profile.ts';
 import { createFetch, createMayReach } from './self-registered.ts';
 import { createSignOutRecorder } from './sign-out.ts';
+import { createAttemptToSpend } from './spending.ts';
 import type { OidcStore } from './store/port.ts';
-import { createStructuredTokens } from './structured-tokens.ts';
+import { createStructuredTokens, type StructuredTokens } from './structured-tokens.ts';
 import { createPairwiseIdentifier, createSubjectOf, type SubjectIdentifiers } from './subject-identifiers.ts';
 import { createTokenExchange } from './token-exchange/token-exchange.ts';
 import { createMayIntrospect } from './token-readers.ts';
@@ -219,12 +221,14 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
 
   let signers = createSigners(keys.keyset().jwks.keys);
   let signingAlgs = new Set<string>();
+  let carry: StructuredTokens['carry'] = () => {};
 
   const build = (): Provider => {
     const { jwks, signing } = keys.keyset();
     signers = createSigners(jwks.keys);
     signingAlgs = new Set(signing.map(({ alg }) => String(alg)));
     const structuredTokens = createStructuredTokens({ issuer, keys: jwks.keys, sealer });
+    carry = structuredTokens.carry;
     return createProvider({
       tokenExchange: createTokenExchange({
         issuer,
@@ -327,7 +331,12 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
         : createFastPaths({
             ...dependencies,
             accessTokenSeconds: ttl.accessTokenSeconds,
-            signerFor: (alg) => signers(alg),
+            idTokenSeconds: ttl.idTokenSeconds,
+            signerFor: (alg, typ) => signers(alg, typ),
+            carry: (token, parts) => carry(token, parts),
+            findPerson,
+            findRefreshLimits: createFindRefreshLimits(dependencies),
+            attemptToSpend: createAttemptToSpend({ ...dependencies, longestGrantSeconds: grantSeconds }),
             isDead: createIsDead({ revocations, clock }),
             mayIntrospect,
             findClient: clients.find,

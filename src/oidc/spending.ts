@@ -6,21 +6,23 @@ import type { UnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import { digest, uuidv7 } from '../platform/ids.ts';
 import { inheritAnswer } from './refresh-answers.ts';
-import type { Model, OidcStore, Spending, StoredPayload } from './store/port.ts';
+import type { Model, OidcStore, Spending } from './store/port.ts';
 
 export interface SpendingDependencies {
   store: OidcStore;
   clock: Clock;
   /** How long a spent refresh token is answered with the same successor. */
   retryWindowSeconds: number;
-  /** The longest life of anything under a grant: how long a spending is remembered where the payload does not tell. */
+  /** The longest life of anything under a grant. */
   longestGrantSeconds: number;
 }
 
 export interface Attempt {
   model: Model;
   id: string;
-  payload: StoredPayload | undefined;
+  /** Seconds of the epoch; as long as anything lives where it is not known. */
+  exp: number | undefined;
+  grantId: string | undefined;
   /** Sets the mark, in the name of this attempt. */
   mark: (spender: string) => Promise<Spending>;
 }
@@ -37,7 +39,7 @@ export function createAttemptToSpend({
   retryWindowSeconds,
   longestGrantSeconds,
 }: SpendingDependencies): AttemptToSpend {
-  return async (unit, { model, id, payload, mark }) => {
+  return async (unit, { model, id, exp = epochSeconds(clock) + longestGrantSeconds, grantId, mark }) => {
     const spender = uuidv7();
     let recorded: string | undefined;
     // Before the mark: a store that falls silent may set it after we have given up.
@@ -52,12 +54,11 @@ export function createAttemptToSpend({
     if (outcome.kind !== 'won') return { outcome, spender };
 
     unit.onCommit(() => store.confirmSpent(model, id, spender));
-    const { grantId, exp } = payload ?? {};
     unit.spend({
       kind: model,
       digest: digest(model, id),
-      expiresAt: new Date(Number(exp ?? epochSeconds(clock) + longestGrantSeconds) * 1000),
-      ...(typeof grantId === 'string' && grantId !== '' ? { grantId } : {}),
+      expiresAt: new Date(exp * 1000),
+      ...(grantId ? { grantId } : {}),
       spendId: spender,
       onConflict: (by) => {
         recorded = by;

@@ -22,16 +22,21 @@ type PrefixedModel = keyof typeof PREFIXES;
  * decides the token's format on the way, and a structured token (JWT) keeps the id that it gives.
  */
 export function prefixTokenIds(provider: Provider): void {
-  for (const [model, prefix] of Object.entries(PREFIXES) as [PrefixedModel, string][]) {
+  for (const model of Object.keys(PREFIXES) as PrefixedModel[]) {
     const prototype = provider[model].prototype as unknown as {
       generateTokenId: (this: { format?: string }) => string;
     };
     const { generateTokenId } = prototype;
     prototype.generateTokenId = function generatePrefixed(this: { format?: string }) {
       const id = generateTokenId.call(this);
-      return this.format === 'jwt' ? id : `${prefix}${randomToken()}`;
+      return this.format === 'jwt' ? id : tokenIdOf(model);
     };
   }
+}
+
+/** A new id of an opaque token. */
+export function tokenIdOf(model: PrefixedModel): string {
+  return `${PREFIXES[model]}${randomToken()}`;
 }
 
 /** False where the value cannot be a token of that kind. */

@@ -9,7 +9,7 @@ import { accessTokenSeconds, intersect, permittedToClient, wordsOf } from '../en
 import { OIDC_SCOPES } from '../scopes.ts';
 import { CLIENT_PARAMETERS } from './client.ts';
 import type { Form } from './request.ts';
-import type { SignAccessToken } from './signing.ts';
+import type { SignerFor } from './signing.ts';
 
 export const CLIENT_CREDENTIALS_PARAMETERS: ReadonlySet<string> = new Set([
   'grant_type',
@@ -18,7 +18,6 @@ export const CLIENT_CREDENTIALS_PARAMETERS: ReadonlySet<string> = new Set([
   ...CLIENT_PARAMETERS,
 ]);
 
-/** What an API may have; anything else may change its tokens. */
 const KNOWN_API = new Set([
   'identifier',
   'name',
@@ -30,16 +29,20 @@ const KNOWN_API = new Set([
   'permissions',
   'createdAt',
   'updatedAt',
-  // Of a person's refresh tokens.
   'refreshTokenIdleSeconds',
   'refreshTokenAbsoluteSeconds',
 ]);
+
+/** Whether the API has nothing that the fast paths do not know of; anything else may change its tokens. */
+export function isKnownApi(api: Api): boolean {
+  return Object.keys(api).every((name) => KNOWN_API.has(name));
+}
 
 export interface FastClientCredentials {
   issuer: string;
   apis: Pick<ApiService, 'find' | 'permissionsOfClient'>;
   /** The keys of now. */
-  signerFor: (alg: string) => SignAccessToken | undefined;
+  signerFor: SignerFor;
   accessTokenSeconds: number;
   fingerprint: (secret: string) => string;
   clock: Clock;
@@ -60,8 +63,8 @@ export async function issueToMachine(
   if (grantType !== 'client_credentials' || resource === undefined) return undefined;
   if (client.dpopBoundAccessTokens || !client.grantTypes.includes('client_credentials')) return undefined;
   const api = await apis.find(resource);
-  const sign = api?.accessTokenFormat === 'jwt' ? signerFor(api.signingAlg) : undefined;
-  if (!api || !sign || !Object.keys(api).every((name) => KNOWN_API.has(name))) return undefined;
+  const sign = api?.accessTokenFormat === 'jwt' ? signerFor(api.signingAlg, 'at+jwt') : undefined;
+  if (!api || !sign || !isKnownApi(api)) return undefined;
   const granted = await scopeFor(client, api, asked, apis);
   if (granted === undefined) return undefined;
 
@@ -72,7 +75,7 @@ export async function issueToMachine(
     api.accessTokenTtlSeconds,
   );
   const expiresAt = issuedAt + lifeSeconds;
-  const { token, kid } = sign({
+  const { token, kid } = await sign({
     sub: client.clientId,
     permissions: wordsOf(granted),
     jti: randomToken(),

@@ -1,29 +1,31 @@
 /**
- * Short ways past the library for the two requests that come most often: introspection, and JWTs for machines. They owe
+ * Short ways past the library for the requests that come most often: introspection, JWTs for machines, refreshes. They owe
  * their speed to what they leave out, so each is taken only by requests that it understands to the last parameter;
  * everything else, every refusal among it, goes on to the library as if nothing had been here.
  *
  * What they answer is what the library would have answered: test/integration/fast-paths drives generated requests
  * through both. They hold to the promises in the same way: nothing issued without a record, nothing revoked found.
  */
-import { isAuditUnavailable } from '../../audit/errors.ts';
-import { currentUnitOfWork } from '../../audit/unit-of-work.ts';
+import { currentUnitOfWork, type UnitOfWork } from '../../audit/unit-of-work.ts';
 import type { Client } from '../../clients/client.ts';
 import type { ClientService } from '../../clients/service.ts';
-import { RETRY_AFTER_SECONDS, UNAVAILABLE } from '../errors.ts';
+import { AppError } from '../../platform/errors.ts';
+import type { Logger } from '../../platform/logger.ts';
+import { isUnavailable, RETRY_AFTER_SECONDS, UNAVAILABLE } from '../errors.ts';
 import {
   CLIENT_CREDENTIALS_PARAMETERS,
   issueToMachine,
   type FastClientCredentials,
-  type MachineToken,
 } from './client-credentials.ts';
 import { clientBySecret } from './client.ts';
 import { introspect, INTROSPECTION_PARAMETERS, type FastIntrospection } from './introspection.ts';
+import { type FastRefresh, REFRESH_PARAMETERS, renew } from './refresh.ts';
 import { discardBody, isPlain, peekForm, type FastContext, type Form } from './request.ts';
 
-export interface FastPathDependencies extends FastIntrospection, FastClientCredentials {
+export interface FastPathDependencies extends FastIntrospection, FastClientCredentials, FastRefresh {
   apis: FastIntrospection['apis'] & FastClientCredentials['apis'];
   clients: Pick<ClientService, 'find' | 'verifySecret'>;
+  logger: Pick<Logger, 'error'>;
   /** Takes back what earlier requests could not; never throws. */
   undoNow: () => Promise<void>;
   /** Recording each introspection costs more than the short way saves. */
@@ -35,16 +37,33 @@ export interface FastPathDependencies extends FastIntrospection, FastClientCrede
   onGrant?: ((grantType: string, outcome: 'success' | 'failure', clientId?: string) => void) | undefined;
 }
 
-export type FastPath = 'introspection' | 'client_credentials';
+export type FastPath = 'introspection' | 'client_credentials' | 'refresh_token';
 
 /** A middleware of the host; the issuer's own path is part of the paths. */
 export type FastPaths = (ctx: FastContext, next: () => Promise<void>) => Promise<void>;
 
 export function createFastPaths(dependencies: FastPathDependencies): FastPaths {
-  const { issuer, clients, undoNow } = dependencies;
+  const { issuer, clients, logger, undoNow } = dependencies;
   const base = new URL(issuer).pathname.replace(/\/$/, '');
   const introspectionPath = `${base}/oauth/introspect`;
   const tokenPath = `${base}/oauth/token`;
+
+  /** Refused by the store, or by PostgreSQL: that is the library's to tell. What is left is no refusal, but a fault. */
+  const reportFault = (error: unknown): void => {
+    if (error instanceof AppError || isUnavailable(error)) return;
+    logger.error({ err: error }, 'a short way failed, and the library answers');
+  };
+
+  /** Whatever went wrong, the library meets it too, and knows how to say it. What was begun is taken back. */
+  const orLibrary = async <T>(work: Promise<T>, unit?: UnitOfWork): Promise<T | undefined> => {
+    try {
+      return await work;
+    } catch (error) {
+      reportFault(error);
+      await unit?.rollback();
+      return undefined;
+    }
+  };
 
   const understood = async (
     { req }: FastContext,
@@ -63,9 +82,20 @@ export function createFastPaths(dependencies: FastPathDependencies): FastPaths {
     return request && introspect(request.client, request.form, dependencies);
   };
 
-  const issued = async (ctx: FastContext): Promise<MachineToken | undefined> => {
-    const request = await understood(ctx, CLIENT_CREDENTIALS_PARAMETERS);
-    return request && issueToMachine(request.client, request.form, dependencies);
+  /** Leaves what has to be durable before the answer in the unit of work. */
+  const issued = async (ctx: FastContext, unit: UnitOfWork): Promise<Issuance | undefined> => {
+    const request = await understood(ctx, TOKEN_PARAMETERS);
+    if (!request) return undefined;
+    const { client, form } = request;
+    const { clientId } = client;
+    if (form['grant_type'] === 'refresh_token') {
+      const body = await renew(client, form, unit, dependencies);
+      return body && { path: 'refresh_token', clientId, body };
+    }
+    const token = await issueToMachine(client, form, dependencies);
+    if (!token) return undefined;
+    unit.record(token.record);
+    return { path: 'client_credentials', clientId, body: token.answer };
   };
 
   const answerIntrospection: FastPaths = async (ctx, next) => {
@@ -75,40 +105,46 @@ export function createFastPaths(dependencies: FastPathDependencies): FastPaths {
     return answer(ctx, { status: 200, body, exposed: 'WWW-Authenticate' });
   };
 
-  const answerClientCredentials: FastPaths = async (ctx, next) => {
+  const answerToken: FastPaths = async (ctx, next) => {
     const unit = currentUnitOfWork();
-    const token = unit && (await orLibrary(issued(ctx)));
-    if (!unit || !token) return next();
-    dependencies.onTaken?.('client_credentials');
+    const issuance = unit && (await orLibrary(issued(ctx, unit), unit));
+    if (!unit || !issuance) return next();
+    const { path, clientId, body } = issuance;
     const exposed = dependencies.exposedByToken;
-    unit.record(token.record);
-    dependencies.onGrant?.('client_credentials', 'success', token.record.clientId);
+    unit.onCommit(async () => dependencies.onGrant?.(path, 'success', clientId));
     try {
       await unit.commit();
     } catch (error) {
-      if (!isAuditUnavailable(error)) throw error;
+      if (!isUnavailable(error)) {
+        // Nothing is left of what was tried: the library tries it anew, meets what was in the way, and judges it.
+        reportFault(error);
+        return next();
+      }
       ctx.set('Retry-After', String(RETRY_AFTER_SECONDS));
       return answer(ctx, { status: 503, body: UNAVAILABLE, exposed });
     }
-    return answer(ctx, { status: 200, body: token.answer, exposed });
+    dependencies.onTaken?.(path);
+    return answer(ctx, { status: 200, body, exposed });
   };
 
   return async (ctx, next) => {
     if (ctx.method !== 'POST' || !isPlain(ctx.req)) return next();
     if (ctx.path === introspectionPath) return answerIntrospection(ctx, next);
-    if (ctx.path === tokenPath) return answerClientCredentials(ctx, next);
+    if (ctx.path === tokenPath) return answerToken(ctx, next);
     return next();
   };
 }
 
-/** Whatever went wrong, the library meets it too, and knows how to say it. Nothing has happened yet. */
-async function orLibrary<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch {
-    return undefined;
-  }
+interface Issuance {
+  path: FastPath;
+  clientId: string;
+  body: object;
 }
+
+const TOKEN_PARAMETERS: ReadonlySet<string> = new Set([
+  ...CLIENT_CREDENTIALS_PARAMETERS,
+  ...REFRESH_PARAMETERS,
+]);
 
 function answer(
   ctx: FastContext,

@@ -27,7 +27,7 @@ const SLOW_MS = 240_000;
 const OWN_HEADERS = new Set(['date', 'x-request-id', 'connection', 'keep-alive', 'content-length']);
 
 describe.each<StoreKind>(['redis', 'postgres'])('the fast paths, with tokens in %s', (store) => {
-  const taken = { introspection: 0, client_credentials: 0 };
+  const taken = { introspection: 0, client_credentials: 0, refresh_token: 0 };
   let fast: TestServer;
   let plain: TestServer;
   let agent: Agent;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { AppError } from '../../../src/platform/errors.ts';
 import type { Model, OidcStore } from '../../../src/oidc/store/port.ts';
@@ -17,13 +17,12 @@ import { createPerson } from '../../support/person.ts';
 
 type Failing = Map<Model, () => Error>;
 
-/** A store that fails at the next writing of one kind of payload. */
+/** A store that fails at every writing of one kind of payload, until it is mended. */
 function makeFragile(store: OidcStore, failing: Failing): OidcStore {
   return {
     ...store,
     upsert: async (model, ...rest) => {
       const fault = failing.get(model);
-      failing.delete(model);
       if (fault) throw fault();
       return store.upsert(model, ...rest);
     },
@@ -44,6 +43,7 @@ describe.each<StoreKind>(['redis', 'postgres'])('a fault while tokens are issued
       decorateStore: (store) => makeFragile(store, failing),
     });
   }, 60_000);
+  afterEach(() => failing.clear());
   afterAll(() => server.stop());
 
   const expectRecordedFault = async (response: Response): Promise<void> => {
@@ -57,6 +57,7 @@ describe.each<StoreKind>(['redis', 'postgres'])('a fault while tokens are issued
     const { application, tokens } = await signedIn(server);
     failing.set('AccessToken', unforeseen);
     await expectRecordedFault(await refresh(server, application, tokens.refresh_token ?? ''));
+    failing.clear();
     expect((await refresh(server, application, tokens.refresh_token ?? '')).status).toBe(200);
   });
 
@@ -67,6 +68,7 @@ describe.each<StoreKind>(['redis', 'postgres'])('a fault while tokens are issued
     const code = codeOf(await authorize(person, request, await registerPerson(server)));
     failing.set('RefreshToken', unforeseen);
     await expectRecordedFault(await redeem(server, application, { code, verifier: request.verifier }));
+    failing.clear();
     expect((await redeem(server, application, { code, verifier: request.verifier })).status).toBe(200);
   });
 

@@ -27,6 +27,12 @@ export function isUnavailable(error: unknown): boolean {
   );
 }
 
+/** What is away, for the log. Without its stack: while something is away there is one of these for each request. */
+export function reasonOf(failure: unknown): string {
+  const cause = failure instanceof Error ? (failure.cause ?? failure) : failure;
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
 /**
  * The work of one of the library's callbacks, which takes every fault that it does not know for a `server_error`: what
  * passes by itself is told as `temporarily_unavailable`, so that clients retry instead of giving up.

@@ -11,7 +11,7 @@ import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { AppError } from '../platform/errors.ts';
 import type { Logger } from '../platform/logger.ts';
-import { HonestRetry, isUnavailable, RETRY_AFTER_SECONDS, UNAVAILABLE } from './errors.ts';
+import { HonestRetry, isUnavailable, reasonOf, RETRY_AFTER_SECONDS, UNAVAILABLE } from './errors.ts';
 import {
   faultEvent,
   recordSilentRoutes,
@@ -261,7 +261,7 @@ function withhold(
   { renderUnavailable, logger }: RecordKeeping,
   failure: unknown,
 ): void {
-  logger.warn({ reason: messageOf(failure), route: ctx.oidc.route }, 'an answer was withheld');
+  logger.warn({ reason: reasonOf(failure), route: ctx.oidc.route }, 'an answer was withheld');
   keepOnlyTrueCookies(ctx);
   ctx.set('Cache-Control', 'no-store');
   if (isErrorResponse(ctx)) return;
@@ -275,12 +275,6 @@ function withhold(
     ctx.type = 'json';
     ctx.body = UNAVAILABLE;
   }
-}
-
-/** Without its stack: while something is away there is one of these for each request. */
-function messageOf(failure: unknown): string {
-  const cause = failure instanceof Error ? (failure.cause ?? failure) : failure;
-  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /**

@@ -31,6 +31,8 @@ export function createRedis({
     lazyConnect: true,
     enableOfflineQueue: false,
     enableAutoPipelining: true,
+    // Gathered by those who call them (oidc/store/redis-scripts.ts): once is enough.
+    autoPipeliningIgnoredCommands: ['evalsha', 'eval'],
     maxRetriesPerRequest: 0,
     connectTimeout: patienceMs,
     // Answers come in the order of the commands: one timer for the connection sees what one for each command would.

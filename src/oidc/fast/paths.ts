@@ -11,7 +11,7 @@ import type { Client } from '../../clients/client.ts';
 import type { ClientService } from '../../clients/service.ts';
 import { AppError } from '../../platform/errors.ts';
 import type { Logger } from '../../platform/logger.ts';
-import { isUnavailable, RETRY_AFTER_SECONDS, UNAVAILABLE } from '../errors.ts';
+import { isUnavailable, reasonOf, RETRY_AFTER_SECONDS, UNAVAILABLE } from '../errors.ts';
 import {
   CLIENT_CREDENTIALS_PARAMETERS,
   issueToMachine,
@@ -25,7 +25,7 @@ import { discardBody, isPlain, peekForm, type FastContext, type Form } from './r
 export interface FastPathDependencies extends FastIntrospection, FastClientCredentials, FastRefresh {
   apis: FastIntrospection['apis'] & FastClientCredentials['apis'];
   clients: Pick<ClientService, 'find' | 'verifySecret'>;
-  logger: Pick<Logger, 'error'>;
+  logger: Pick<Logger, 'error' | 'warn'>;
   /** Takes back what earlier requests could not; never throws. */
   undoNow: () => Promise<void>;
   /** Recording each introspection costs more than the short way saves. */
@@ -48,21 +48,10 @@ export function createFastPaths(dependencies: FastPathDependencies): FastPaths {
   const introspectionPath = `${base}/oauth/introspect`;
   const tokenPath = `${base}/oauth/token`;
 
-  /** Refused by the store, or by PostgreSQL: that is the library's to tell. What is left is no refusal, but a fault. */
-  const reportFault = (error: unknown): void => {
+  /** What is neither refused nor away is a fault of ours. */
+  const reportFault = (error: unknown): undefined => {
     if (error instanceof AppError || isUnavailable(error)) return;
     logger.error({ err: error }, 'a short way failed, and the library answers');
-  };
-
-  /** Whatever went wrong, the library meets it too, and knows how to say it. What was begun is taken back. */
-  const orLibrary = async <T>(work: Promise<T>, unit?: UnitOfWork): Promise<T | undefined> => {
-    try {
-      return await work;
-    } catch (error) {
-      reportFault(error);
-      await unit?.rollback();
-      return undefined;
-    }
   };
 
   const understood = async (
@@ -99,32 +88,49 @@ export function createFastPaths(dependencies: FastPathDependencies): FastPaths {
   };
 
   const answerIntrospection: FastPaths = async (ctx, next) => {
-    const body = await orLibrary(introspected(ctx));
+    // Whatever goes wrong, the library meets it too, and knows how to say it.
+    const body = await introspected(ctx).catch(reportFault);
     if (!body) return next();
     dependencies.onTaken?.('introspection');
     return answer(ctx, { status: 200, body, exposed: 'WWW-Authenticate' });
   };
 
+  /**
+   * Nothing is left of what was tried and failed, so the library can try it anew, meet what was in the way, and judge it:
+   * a spending that was lost, a grant that has ended. Where something is away there is nothing to judge.
+   *
+   * @returns undefined where the library has to answer
+   */
+  const issuedAndRecorded = async (
+    ctx: FastContext,
+    unit: UnitOfWork,
+  ): Promise<Issuance | 'unavailable' | undefined> => {
+    try {
+      const issuance = await issued(ctx, unit);
+      if (!issuance) return undefined;
+      const { path, clientId } = issuance;
+      unit.onCommit(async () => dependencies.onGrant?.(path, 'success', clientId));
+      await unit.commit();
+      return issuance;
+    } catch (error) {
+      await unit.rollback();
+      if (!isUnavailable(error)) return reportFault(error);
+      logger.warn({ reason: reasonOf(error), route: 'token' }, 'an answer was withheld');
+      return 'unavailable';
+    }
+  };
+
   const answerToken: FastPaths = async (ctx, next) => {
     const unit = currentUnitOfWork();
-    const issuance = unit && (await orLibrary(issued(ctx, unit), unit));
-    if (!unit || !issuance) return next();
-    const { path, clientId, body } = issuance;
+    const issuance = unit && (await issuedAndRecorded(ctx, unit));
+    if (!issuance) return next();
     const exposed = dependencies.exposedByToken;
-    unit.onCommit(async () => dependencies.onGrant?.(path, 'success', clientId));
-    try {
-      await unit.commit();
-    } catch (error) {
-      if (!isUnavailable(error)) {
-        // Nothing is left of what was tried: the library tries it anew, meets what was in the way, and judges it.
-        reportFault(error);
-        return next();
-      }
+    if (issuance === 'unavailable') {
       ctx.set('Retry-After', String(RETRY_AFTER_SECONDS));
       return answer(ctx, { status: 503, body: UNAVAILABLE, exposed });
     }
-    dependencies.onTaken?.(path);
-    return answer(ctx, { status: 200, body, exposed });
+    dependencies.onTaken?.(issuance.path);
+    return answer(ctx, { status: 200, body: issuance.body, exposed });
   };
 
   return async (ctx, next) => {

@@ -12,7 +12,7 @@ import {
   toRecord,
   uidDigestOf,
 } from './records.ts';
-import { END, runScript, SAVE_SESSION } from './redis-scripts.ts';
+import type { RunScript } from './redis-scripts.ts';
 
 export type RedisSessions = Pick<OidcStore, 'saveSession' | 'endSession' | 'findByUid'> & {
   find: (id: string) => Promise<StoredPayload | undefined>;
@@ -35,11 +35,13 @@ interface FoundSession {
  */
 export function createRedisSessions({
   redis,
+  runScript,
   keyPrefix,
   clock,
   sealer,
 }: {
   redis: Redis;
+  runScript: RunScript;
   keyPrefix: string;
   clock: Clock;
   sealer: Sealer;
@@ -49,7 +51,7 @@ export function createRedisSessions({
   const pointerKey = (idDigest: string): string => `${keyPrefix}:session-id:${idDigest}`;
 
   const end = async (uidDigest: string): Promise<void> => {
-    await runScript(redis, END, hashKey(uidDigest), [TOMBSTONE_SECONDS * 1000]);
+    await runScript('END', hashKey(uidDigest), [TOMBSTONE_SECONDS * 1000]);
   };
 
   const read = async (uidDigest: string, id?: string): Promise<FoundSession[]> =>
@@ -97,7 +99,7 @@ export function createRedisSessions({
       const ttlMs = Math.round(ttlSeconds * 1000);
       const grants = Object.entries(granted);
       const [saved] = await Promise.all([
-        runScript(redis, SAVE_SESSION, hashKey(uidDigest), [
+        runScript('SAVE_SESSION', hashKey(uidDigest), [
           now,
           baseline === undefined ? 0 : 1,
           idDigest,

@@ -7,20 +7,7 @@ import { observeStore, type OnOperation } from './observed-store.ts';
 import { POLL_LENIENCY_MS, TOMBSTONE_SECONDS } from './port.ts';
 import type { Model, OidcStore, Spending, StandingModel, StandingToken, StoredPayload } from './port.ts';
 import { grantDigestOf, idDigestOf, standsOn, toPayload, toRecord, userCodeDigestOf } from './records.ts';
-import {
-  CONFIRM,
-  END,
-  INDEX_ADD,
-  INDEX_END,
-  MARK,
-  POLL,
-  PUT,
-  READ_STANDING,
-  RELEASE,
-  runScript,
-  SPEND,
-  UNMARK,
-} from './redis-scripts.ts';
+import { createScriptRunner } from './redis-scripts.ts';
 import { createRedisSessions } from './redis-sessions.ts';
 
 /**
@@ -56,7 +43,8 @@ export function createRedisStore({
   const keyOf = (model: Model, id: string): string => payloadKey(model, idDigestOf(model, id));
 
   const now = (): number => clock.now().getTime();
-  const sessions = createRedisSessions({ redis, keyPrefix, clock, sealer });
+  const runScript = createScriptRunner(redis);
+  const sessions = createRedisSessions({ redis, runScript, keyPrefix, clock, sealer });
 
   const put = async (
     key: string,
@@ -65,11 +53,11 @@ export function createRedisStore({
     fields: readonly string[] = [],
   ): Promise<boolean> => {
     const expires = ttlMs === undefined ? '' : now() + ttlMs;
-    return (await runScript(redis, PUT, key, [body, expires, ttlMs ?? '', ...fields])) === 1;
+    return (await runScript('PUT', key, [body, expires, ttlMs ?? '', ...fields])) === 1;
   };
 
   const end = async (key: string): Promise<void> => {
-    await runScript(redis, END, key, [TOMBSTONE_SECONDS * 1000]);
+    await runScript('END', key, [TOMBSTONE_SECONDS * 1000]);
   };
 
   const endTokensOf = async (grantDigest: string): Promise<void> => {
@@ -98,14 +86,10 @@ export function createRedisStore({
     });
   };
 
-  const findStandingAtOnce = async (
-    server: Redis,
-    model: StandingModel,
-    id: string,
-  ): Promise<StandingToken | undefined> => {
+  const findStandingAtOnce = async (model: StandingModel, id: string): Promise<StandingToken | undefined> => {
     const idDigest = idDigestOf(model, id);
     const prefixes = [`${keyPrefix}:Grant:`, sessions.hashKeyPrefix];
-    const reply = await runScript(server, READ_STANDING, payloadKey(model, idDigest), prefixes);
+    const reply = await runScript('READ_STANDING', payloadKey(model, idDigest), prefixes);
     const [own = {}, grantHash = {}, sessionHash = {}] = (reply as string[][]).map(toHash);
     const token = present(own, model, idDigest, id);
     return token && withMissing(token, { grant: grantHash, session: sessionHash });
@@ -151,7 +135,7 @@ export function createRedisStore({
         ]),
         grantDigest === undefined
           ? true
-          : runScript(redis, INDEX_ADD, indexKey(grantDigest), [
+          : runScript('INDEX_ADD', indexKey(grantDigest), [
               `${model}:${idDigest}`,
               ttlMs === undefined ? '+inf' : now() + ttlMs,
               now(),
@@ -168,7 +152,7 @@ export function createRedisStore({
     find: (model, id) => (model === 'Session' ? sessions.find(id) : read(model, idDigestOf(model, id), id)),
     findByUid: sessions.findByUid,
     findStanding: (model, id) =>
-      isRedisCluster(redis) ? findStandingByKeys(model, id) : findStandingAtOnce(redis, model, id),
+      isRedisCluster(redis) ? findStandingByKeys(model, id) : findStandingAtOnce(model, id),
     findByUserCode: async (userCode) => {
       const idDigest = await redis.hget(userCodeKey(userCodeDigestOf(userCode)), 'body');
       return idDigest ? read('DeviceCode', idDigest) : undefined;
@@ -177,7 +161,7 @@ export function createRedisStore({
     destroy: async (model, id) => {
       if (model === 'Session') return sessions.destroy(id);
       if (model === 'Grant') {
-        await runScript(redis, INDEX_END, indexKey(grantDigestOf(id)), [TOMBSTONE_SECONDS * 1000]);
+        await runScript('INDEX_END', indexKey(grantDigestOf(id)), [TOMBSTONE_SECONDS * 1000]);
         await Promise.all([end(keyOf(model, id)), endTokensOf(grantDigestOf(id))]);
         return;
       }
@@ -190,28 +174,26 @@ export function createRedisStore({
 
     spend: async (model, id, { spender, leaseSeconds }) => {
       const at = now();
-      return toSpending(
-        await runScript(redis, SPEND, keyOf(model, id), [spender, at, at + leaseSeconds * 1000]),
-      );
+      return toSpending(await runScript('SPEND', keyOf(model, id), [spender, at, at + leaseSeconds * 1000]));
     },
     confirmSpent: async (model, id, spender) => {
-      await runScript(redis, CONFIRM, keyOf(model, id), [spender]);
+      await runScript('CONFIRM', keyOf(model, id), [spender]);
     },
     releaseSpent: async (model, id, spender) => {
-      await runScript(redis, RELEASE, keyOf(model, id), [spender]);
+      await runScript('RELEASE', keyOf(model, id), [spender]);
     },
 
     markOnce: async (key, spender, ttlSeconds) => {
       const ttlMs = Math.round(ttlSeconds * 1000);
-      return (await runScript(redis, MARK, markKey(key), [spender, now(), now() + ttlMs, ttlMs])) === 1;
+      return (await runScript('MARK', markKey(key), [spender, now(), now() + ttlMs, ttlMs])) === 1;
     },
     unmark: async (key, spender) => {
-      await runScript(redis, UNMARK, markKey(key), [spender]);
+      await runScript('UNMARK', markKey(key), [spender]);
     },
 
     poll: async (key, { intervalSeconds, stepSeconds, ttlSeconds }) => {
       const intervalMs = Number(
-        await runScript(redis, POLL, pollKey(key), [
+        await runScript('POLL', pollKey(key), [
           now(),
           intervalSeconds * 1000,
           stepSeconds * 1000,

@@ -267,10 +267,14 @@ export function refusedToken(
   };
 }
 
+/** What can be the name of one: what a garbled request has there instead may be a token. */
+const GRANT_TYPE = /^(?:[A-Za-z_]{1,40}|urn:[\w:.-]{1,96})$/;
+
 /** Given several times it is a list, until the library gets to refusing it. */
 function grantTypeOf(ctx: KoaContextWithOIDC): string {
   const given: unknown = ctx.oidc.params?.['grant_type'];
-  return typeof given === 'string' ? given.slice(0, 100) : 'none';
+  if (typeof given !== 'string') return 'none';
+  return GRANT_TYPE.test(given) ? given : 'unreadable';
 }
 
 function refused(

@@ -116,6 +116,25 @@ describe.each([...ENDPOINTS, ...FORMS, ...ACCOUNT_FORMS])('%s', (target) => {
   });
 });
 
+it('leaves no token in the log where a garbled form has one in the place of the grant type', async () => {
+  for (const type of [
+    'refresh_token;refresh_token=rt_secret',
+    'rt_0123456789abcdefghijABCDEFGHIJ0123456789_-x',
+  ]) {
+    const { status, headers } = await sendRaw(server, {
+      method: 'POST',
+      target: '/oauth/token',
+      body: new URLSearchParams({ grant_type: type }).toString(),
+      headers: { 'content-type': FORM, authorization: basicOf(application) },
+    });
+    expect(status).toBe(400);
+    const { events } = await server.subjects.audit.list({ requestId: String(headers['x-request-id']) });
+    expect(events.map(({ type: event, payload }) => [event, payload['grant_type']])).toEqual([
+      ['token.refused', 'unreadable'],
+    ]);
+  }
+});
+
 describe('the line', () => {
   it.each([
     [

@@ -167,6 +167,16 @@ function requests(
   clients: readonly KnownClient[],
   forms: fc.Arbitrary<Pairs>,
 ): fc.Arbitrary<GeneratedRequest> {
+  return requestsWith(path, clients, forms).map(({ bodyWith, ...request }) =>
+    Object.assign(request, { body: bodyWith('') }),
+  );
+}
+
+function requestsWith(
+  path: string,
+  clients: readonly KnownClient[],
+  forms: fc.Arbitrary<Pairs>,
+): fc.Arbitrary<RefreshRequest> {
   return fc
     .record({
       authentication: authentications(clients),
@@ -196,7 +206,13 @@ function requests(
         method,
         target,
         headers: Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== '')),
-        body: spelling(isReversed ? pairs.toReversed() : pairs),
+        bodyWith: (refreshToken: string) => {
+          const told = pairs.map(([name, value]): [string, string] => [
+            name,
+            value.replaceAll(REFRESH_TOKEN, refreshToken),
+          ]);
+          return spelling(isReversed ? told.toReversed() : told);
+        },
         isChunked,
       };
     });
@@ -309,5 +325,92 @@ export function machineRequests(
     fc
       .tuple(grantType, resource, scope)
       .map(([type, api, words]) => ([[['grant_type', type]], api, words] satisfies Pairs[]).flat()),
+  );
+}
+
+/** Stands for the refresh token that a request presents, which is known only when it is sent. */
+const REFRESH_TOKEN = 'rt_PRESENTED';
+
+export interface RefreshRequest extends Omit<GeneratedRequest, 'body'> {
+  bodyWith: (refreshToken: string) => string;
+}
+
+/**
+ * @param owner the client of the token
+ * @param others who may come with it as well
+ * @param resources the APIs that the token may be for, and others
+ */
+export function refreshRequests(
+  owner: KnownClient,
+  others: readonly KnownClient[],
+  resources: readonly string[],
+): fc.Arbitrary<RefreshRequest> {
+  const grantType = fc.oneof(
+    { weight: 25, arbitrary: fc.constant('refresh_token') },
+    fc.constantFrom('', 'authorization_code', 'client_credentials', 'Refresh_Token', 'refresh_token '),
+  );
+  const presented = fc.oneof(
+    { weight: 25, arbitrary: fc.constant<Pairs>([['refresh_token', REFRESH_TOKEN]]) },
+    fc.constantFrom<Pairs>(
+      [],
+      [['refresh_token', '']],
+      [['refresh_token', 'rt_nothing']],
+      [['refresh_token', 'at_nothing']],
+      [['refresh_token', `${REFRESH_TOKEN}x`]],
+      [['refresh_token', ` ${REFRESH_TOKEN}`]],
+      [['refresh_token', `${REFRESH_TOKEN}.x`]],
+      [
+        ['refresh_token', REFRESH_TOKEN],
+        ['refresh_token', REFRESH_TOKEN],
+      ],
+    ),
+  );
+  const resource = fc.oneof(
+    { weight: 6, arbitrary: fc.constant<Pairs>([]) },
+    { weight: 4, arbitrary: fc.constantFrom(...resources).map((api): Pairs => [['resource', api]]) },
+    fc.constantFrom<Pairs>(
+      [['resource', '']],
+      [['resource', 'not a uri']],
+      [['resource', `${resources[0]}/`]],
+      resources.slice(0, 2).map((api) => ['resource', api]),
+    ),
+  );
+  const scope = fc.oneof(
+    { weight: 6, arbitrary: fc.constant<Pairs>([]) },
+    {
+      weight: 4,
+      arbitrary: fc
+        .array(fc.constantFrom('openid', 'profile', 'email', 'roles', 'read', 'write'), {
+          minLength: 1,
+          maxLength: 4,
+        })
+        .map((words): Pairs => [['scope', words.join(' ')]]),
+    },
+    fc.constantFrom<Pairs>(
+      [['scope', '']],
+      [['scope', 'openid openid']],
+      [['scope', ' openid']],
+      [['scope', 'openid  profile']],
+      [['scope', 'openid unknown']],
+      [['scope', 'audit']],
+      [['scope', 'offline_access']],
+      [['scope', 'openid offline_access']],
+      [['scope', 'openid\tprofile']],
+      [['scope', '"openid"']],
+      [['scope', 'openïd']],
+      [
+        ['scope', 'openid'],
+        ['scope', 'profile'],
+      ],
+    ),
+  );
+  const forms = fc
+    .tuple(grantType, presented, resource, scope)
+    .map(([type, token, api, words]) =>
+      ([[['grant_type', type]], token, api, words] satisfies Pairs[]).flat(),
+    );
+  return fc.oneof(
+    { weight: 12, arbitrary: requestsWith('/oauth/token', [owner], forms) },
+    requestsWith('/oauth/token', others, forms),
   );
 }

@@ -29,6 +29,8 @@ const KNOWN_METADATA = new Set([
   'policy_uri',
   'tos_uri',
   'initiate_login_uri',
+  'refresh_token_idle_seconds',
+  'refresh_token_absolute_seconds',
   'default_max_age',
   'default_acr_values',
   'backchannel_logout_uri',

@@ -6,10 +6,14 @@
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 
-import { isRevokedConflict, isSpendConflict } from '../audit/errors.ts';
+import {
+  isRevokedConflict,
+  isSpendConflict,
+  type RevokedConflict,
+  type SpendConflict,
+} from '../audit/errors.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import type { Clock } from '../platform/clock.ts';
-import type { AppError } from '../platform/errors.ts';
 import type { Logger } from '../platform/logger.ts';
 import { HonestRetry, isUnavailable, reasonOf, RETRY_AFTER_SECONDS, UNAVAILABLE } from './errors.ts';
 import {
@@ -140,8 +144,10 @@ async function commit(ctx: KoaContextWithOIDC, unit: UnitOfWork, keeping: Record
   try {
     await unit.commit();
   } catch (error) {
-    if (isSpendConflict(error) || isRevokedConflict(error)) {
-      await refuseConflict(ctx, unit, error, keeping);
+    if (isSpendConflict(error)) {
+      await refuseSpent(ctx, unit, error, keeping);
+    } else if (isRevokedConflict(error)) {
+      await refuseEnded(ctx, unit, revokedMeanwhile(error), keeping);
     } else if (isUnavailable(error)) {
       withhold(ctx, keeping, error);
     } else if (error instanceof errors.InvalidGrant) {
@@ -155,32 +161,31 @@ async function commit(ctx: KoaContextWithOIDC, unit: UnitOfWork, keeping: Record
 }
 
 /**
- * PostgreSQL remembers what the store forgot: the credential was spent before, or what it stands on was revoked.
- * The one honest case is a refresh whose first attempt was recorded by a process that died before it could say so.
+ * PostgreSQL remembers what the store forgot: the credential was spent before. The one honest case is a refresh whose
+ * first attempt was recorded by a process that died before it could say so.
  */
-async function refuseConflict(
+async function refuseSpent(
   ctx: KoaContextWithOIDC,
   unit: UnitOfWork,
-  conflict: AppError,
+  { cause: spent }: SpendConflict,
   keeping: RecordKeeping,
 ): Promise<void> {
-  const spent = isSpendConflict(conflict) ? conflict.cause : undefined;
-  const refresh = spent?.kind === 'RefreshToken' ? wonRefresh(ctx) : undefined;
-  const recorded = spent && refresh && (await findAnswer(keeping.store, { ...refresh, spender: spent.by }));
+  const refresh = spent.kind === 'RefreshToken' ? wonRefresh(ctx) : undefined;
+  const recorded = refresh && (await findAnswer(keeping.store, { ...refresh, spender: spent.by }));
   if (refresh && recorded !== undefined) {
     answerRetry(ctx, new HonestRetry(refresh.refreshToken, recorded));
     return commit(ctx, unit, keeping);
   }
   // A proof that comes twice says nothing about the grant.
-  const grantId = spent?.grantId;
+  const { grantId } = spent;
   unit.record({
     type: 'token.replayed',
     outcome: 'failure',
     ...(ctx.oidc.client ? { clientId: ctx.oidc.client.clientId } : {}),
     ...(grantId ? { grantId } : {}),
-    payload: { kind: spent?.kind ?? 'revoked' },
+    payload: { kind: spent.kind },
   });
-  if (spent && grantId) {
+  if (grantId) {
     unit.onCommit(() => keeping.store.destroy('Grant', grantId));
     unit.revoke({
       kind: 'grant',
@@ -189,11 +194,16 @@ async function refuseConflict(
       expiresAt: new Date(keeping.clock.now().getTime() + keeping.longestGrantSeconds * 1000),
     });
   }
-  answerRefusal(ctx, spent ? refusalFor(spent.kind) : new errors.InvalidGrant('revoked'));
+  answerRefusal(ctx, refusalFor(spent.kind));
   await commit(ctx, unit, keeping);
 }
 
-/** What the grant had to receive came too late: it has just ended. */
+/** This process had not heard of it yet. */
+function revokedMeanwhile({ cause: { kind } }: RevokedConflict): errors.InvalidGrant {
+  return new errors.InvalidGrant(`revoked while the request was under way: ${kind.replaceAll('_', ' ')}`);
+}
+
+/** What was to be given came too late: what it stands on has just ended. */
 async function refuseEnded(
   ctx: KoaContextWithOIDC,
   unit: UnitOfWork,

@@ -2,7 +2,7 @@ import { Cluster, Redis as SingleRedis } from 'ioredis';
 
 import { AppError } from './errors.ts';
 
-/** One server, or a cluster: every command that writes touches one key, so both are written alike. */
+/** One server, or a cluster: everything that is written is written key by key, so both are written alike. */
 export type Redis = SingleRedis | Cluster;
 
 /** Whether keys lie on different servers, so that no script may look at more than the one that it was sent for. */
@@ -31,7 +31,7 @@ export function createRedis({
     lazyConnect: true,
     enableOfflineQueue: false,
     enableAutoPipelining: true,
-    // Gathered by those who call them (oidc/store/redis-scripts.ts): once is enough.
+    // Gathered by those who call them (oidc/store/redis-runner.ts): once is enough.
     autoPipeliningIgnoredCommands: ['evalsha', 'eval'],
     maxRetriesPerRequest: 0,
     connectTimeout: patienceMs,

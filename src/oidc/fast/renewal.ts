@@ -15,7 +15,7 @@ import { tokenIdOf } from '../token-ids.ts';
 import type { HeldGrant, HeldRefreshToken } from './held.ts';
 import { idTokenClaims } from './id-token.ts';
 import { grantedScope, type RefreshTarget } from './refresh-target.ts';
-import type { SignedJwt, SignJwt } from './signing.ts';
+import type { SignJwt } from './signing.ts';
 
 export interface Issuing {
   issuer: string;
@@ -44,6 +44,18 @@ export interface Renewal {
   question: string;
 }
 
+/** One thing that the answer gives. */
+interface Given {
+  kind: Issued['kind'];
+  value: string;
+  /** Seconds. */
+  expiresAt: number;
+  /** What signed it. */
+  kid?: string;
+  /** What of it is kept; of a JWT, nothing. */
+  stored?: { model: Model; payload: StoredPayload; lifeSeconds: number };
+}
+
 const GRANT_TYPE = 'refresh_token';
 
 /** Leaves in the unit of work what is to be written and recorded, and tells the answer. */
@@ -52,64 +64,49 @@ export async function issueRenewed(
   { unit, spender }: { unit: UnitOfWork; spender: string },
   dependencies: Issuing,
 ): Promise<object> {
-  const { presented, token, grant, client, person, target } = renewal;
-  const { store, clock, fingerprint, retryWindowSeconds } = dependencies;
+  const { client, target } = renewal;
+  const { store, clock, retryWindowSeconds } = dependencies;
   const issuedAt = epochSeconds(clock);
-  const issued: Issued[] = [];
-  const tell = (kind: Issued['kind'], value: string, lifeSeconds: number, kid?: string): void => {
-    const expiresAt = new Date((issuedAt + lifeSeconds) * 1000).toISOString();
-    issued.push({
-      kind,
-      fingerprint: fingerprint(value),
-      expires_at: expiresAt,
-      ...(kid === undefined ? {} : { kid }),
-    });
-  };
-  const stage = (model: Model, id: string, payload: StoredPayload, lifeSeconds: number): void =>
-    unit.stage({
-      write: () => store.upsert(model, id, payload, lifeSeconds),
-      undo: () => store.destroy(model, id),
-    });
-
   const lifeSeconds = accessTokenSeconds(
     dependencies.accessTokenSeconds,
     client.accessTokenTtlSeconds,
     target.api?.accessTokenTtlSeconds,
   );
-  const grantType = renewedBy(token.gty);
-  const access = await accessTokenOf(renewal, { issuedAt, lifeSeconds, grantType }, dependencies);
-  tell('access_token', access.token, lifeSeconds, access.kid);
-  if (access.payload) stage('AccessToken', access.token, access.payload, lifeSeconds);
-
-  const successor = tokenIdOf('RefreshToken');
-  const rotations = typeof token.rotations === 'number' ? token.rotations + 1 : 1;
-  const exp = issuedAt + renewal.refreshTokenSeconds;
-  stage(
-    'RefreshToken',
-    successor,
-    { ...token, iat: issuedAt, exp, rotations, ...(grantType === undefined ? {} : { gty: grantType }) },
-    renewal.refreshTokenSeconds,
-  );
-  tell('refresh_token', successor, renewal.refreshTokenSeconds);
-
+  const access = await accessTokenOf(renewal, { issuedAt, lifeSeconds }, dependencies);
+  const successor = successorOf(renewal, issuedAt);
   const idToken = await idTokenOf(renewal, issuedAt, dependencies);
-  if (idToken) tell('id_token', idToken.token, dependencies.idTokenSeconds, idToken.kid);
-
-  const scope = target.scope.join(' ');
   const answer = {
-    access_token: access.token,
+    access_token: access.value,
     expires_in: lifeSeconds,
-    ...(idToken && { id_token: idToken.token }),
-    refresh_token: successor,
-    scope,
+    ...(idToken && { id_token: idToken.value }),
+    refresh_token: successor.value,
+    scope: target.scope.join(' '),
     token_type: 'Bearer',
   };
-  const forRetry = { answer, question: renewal.question, retryWindowSeconds };
+
+  for (const { value, stored } of [access, successor]) {
+    if (!stored) continue;
+    unit.stage({
+      write: () => store.upsert(stored.model, value, stored.payload, stored.lifeSeconds),
+      undo: () => store.destroy(stored.model, value),
+    });
+  }
+  const { presented: refreshToken, question } = renewal;
   unit.stage({
-    write: () => keepAnswer(store, { refreshToken: presented, spender }, forRetry),
+    write: () => keepAnswer(store, { refreshToken, spender }, { answer, question, retryWindowSeconds }),
     // Under a key that no later attempt asks for.
     undo: async () => {},
   });
+  record(renewal, [access, successor, ...(idToken ? [idToken] : [])], unit, dependencies);
+  return answer;
+}
+
+function record(
+  { token, grant, client, person, target }: Renewal,
+  given: readonly Given[],
+  unit: UnitOfWork,
+  { fingerprint }: Issuing,
+): void {
   requireLiveAuthority(token, unit);
   requireConsent(grant, unit);
   const { grantId, sessionUid } = token;
@@ -122,39 +119,31 @@ export async function issueRenewed(
     ...(sessionUid === undefined ? {} : { sessionUid }),
     payload: {
       grant_type: GRANT_TYPE,
-      issued,
-      scope,
+      issued: given.map(({ kind, value, expiresAt, kid }) => ({
+        kind,
+        fingerprint: fingerprint(value),
+        expires_at: new Date(expiresAt * 1000).toISOString(),
+        ...(kid === undefined ? {} : { kid }),
+      })),
+      scope: target.scope.join(' '),
       ...(target.api && { resource: [target.api.identifier] }),
     },
   });
-  return answer;
-}
-
-interface IssuedAccessToken {
-  token: string;
-  kid?: string;
-  /** What is stored; a JWT is not. */
-  payload?: StoredPayload;
 }
 
 async function accessTokenOf(
   { token, client, target, signAccessToken }: Renewal,
-  {
-    issuedAt,
-    lifeSeconds,
-    grantType,
-  }: { issuedAt: number; lifeSeconds: number; grantType: string | undefined },
+  { issuedAt, lifeSeconds }: { issuedAt: number; lifeSeconds: number },
   { issuer, carry }: Issuing,
-): Promise<IssuedAccessToken> {
+): Promise<Given> {
   const { accountId, grantId, sessionUid, expiresWithSession, sid, authTime, clientId } = token;
   const [iat, exp] = [issuedAt, issuedAt + lifeSeconds];
   const scope = target.scope.join(' ');
   const aud = target.api?.identifier;
   if (signAccessToken) {
-    const jti = randomToken();
     const payload = {
       ...target.claims,
-      jti,
+      jti: randomToken(),
       sub: accountId,
       iat,
       exp,
@@ -164,13 +153,14 @@ async function accessTokenOf(
       aud,
     };
     carry(token, { payload });
-    return signAccessToken(payload);
+    const { token: value, kid } = await signAccessToken(payload);
+    return { kind: 'access_token', value, expiresAt: exp, kid };
   }
   const payload = {
     iat,
     exp,
     kind: 'AccessToken',
-    gty: grantType,
+    gty: renewedBy(token.gty),
     clientId,
     accountId,
     grantId,
@@ -182,30 +172,46 @@ async function accessTokenOf(
     extra: target.claims,
     authTime,
   };
-  return { token: tokenIdOf('AccessToken'), payload };
+  const stored = { model: 'AccessToken', payload, lifeSeconds } as const;
+  return { kind: 'access_token', value: tokenIdOf('AccessToken'), expiresAt: exp, stored };
+}
+
+/** The next of the family: as the one that was spent, but for its times. */
+function successorOf({ token, refreshTokenSeconds: lifeSeconds }: Renewal, issuedAt: number): Given {
+  const expiresAt = issuedAt + lifeSeconds;
+  const gty = renewedBy(token.gty);
+  const payload = {
+    ...token,
+    iat: issuedAt,
+    exp: expiresAt,
+    rotations: (token.rotations ?? 0) + 1,
+    ...(gty === undefined ? {} : { gty }),
+  };
+  const stored = { model: 'RefreshToken', payload, lifeSeconds } as const;
+  return { kind: 'refresh_token', value: tokenIdOf('RefreshToken'), expiresAt, stored };
 }
 
 async function idTokenOf(
   { client, person, token, grant, requested, target, signIdToken }: Renewal,
   issuedAt: number,
   { issuer, idTokenSeconds }: Issuing,
-): Promise<SignedJwt | undefined> {
+): Promise<Given | undefined> {
   if (!signIdToken) return undefined;
   // Where the access token opens userinfo, the rest is told there (OIDC Core §5.4), unless the client reads nothing else.
   const isToldHere = target.api !== undefined || client.claimsInIdToken;
   const told = client.claimsInIdToken ? wordsOf(token.scope) : requested;
-  return signIdToken(
-    await idTokenClaims({
-      issuer,
-      client,
-      person,
-      source: token,
-      requested,
-      told: isToldHere ? grantedScope(grant, told) : ['openid'],
-      issuedAt,
-      lifeSeconds: idTokenSeconds,
-    }),
-  );
+  const claims = await idTokenClaims({
+    issuer,
+    client,
+    person,
+    source: token,
+    requested,
+    told: isToldHere ? grantedScope(grant, told) : ['openid'],
+    issuedAt,
+    lifeSeconds: idTokenSeconds,
+  });
+  const { token: value, kid } = await signIdToken(claims);
+  return { kind: 'id_token', value, expiresAt: issuedAt + idTokenSeconds, kid };
 }
 
 function renewedBy(grantType: string | undefined): string | undefined {

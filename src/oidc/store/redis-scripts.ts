@@ -1,8 +1,3 @@
-import { createHash } from 'node:crypto';
-import { setImmediate as turnOfTheEventLoop } from 'node:timers/promises';
-
-import { isRedisCluster, type Redis } from '../../platform/redis.ts';
-
 /**
  * What is done to one key, in Lua, with `key` and `argv`; it returns a number or a list. Times are milliseconds.
  *
@@ -134,8 +129,11 @@ const OPERATIONS = {
 
 export type Operation = keyof typeof OPERATIONS;
 
-/** Any number of operations, one after the other: name, number of arguments, arguments of each → what each returned. */
-const PROGRAM = `
+/**
+ * Any number of operations, one after the other: name, number of arguments, arguments of each → what each returned, or
+ * why it failed. One that fails keeps none of the others from being done.
+ */
+export const PROGRAM = `
 local operations = {
 ${Object.entries(OPERATIONS)
   .map(([name, lua]) => `  ${name} = function(key, argv)${lua}\n  end`)
@@ -145,80 +143,8 @@ local results, at = {}, 1
 for i, key in ipairs(KEYS) do
   local operation, count, argv = operations[ARGV[at]], tonumber(ARGV[at + 1]), {}
   for n = 1, count do argv[n] = ARGV[at + 1 + n] end
-  results[i] = operation(key, argv)
+  local isDone, result = pcall(operation, key, argv)
+  results[i] = isDone and result or { err = type(result) == 'table' and result.err or tostring(result) }
   at = at + 2 + count
 end
 return results`;
-const SHA = createHash('sha1').update(PROGRAM).digest('hex');
-
-/** Longer ones would keep everybody else waiting. */
-const MAX_OPERATIONS = 64;
-
-interface Call {
-  operation: Operation;
-  key: string;
-  args: readonly (string | number)[];
-}
-
-export type RunScript = (
-  operation: Operation,
-  key: string,
-  args: readonly (string | number)[],
-) => Promise<unknown>;
-
-/**
- * On one server, what a turn of the event loop asks for goes together, in the order in which it was asked for: most of
- * what a command costs is the command. Where one fails, all that went along are told so, and nobody knows how far it
- * came, as with any write. In a cluster each goes to the node of its key.
- */
-export function createScriptRunner(redis: Redis): RunScript {
-  const alone: RunScript = async (operation, key, args) => {
-    const [result] = await evaluate(redis, [{ operation, key, args }]);
-    return result;
-  };
-  return isRedisCluster(redis) ? alone : createGatheringRunner(redis, alone);
-}
-
-function createGatheringRunner(redis: Redis, alone: RunScript): RunScript {
-  /** Not so behind an address that hides several servers: seen at the first answer that says so. */
-  let isOneServer = true;
-  let gathered: Call[] = [];
-  let running: Promise<unknown[]> | undefined;
-
-  const runGathered = async (): Promise<unknown[]> => {
-    await turnOfTheEventLoop();
-    const calls = gathered;
-    gathered = [];
-    running = undefined;
-    const parts: Promise<unknown[]>[] = [];
-    for (let from = 0; from < calls.length; from += MAX_OPERATIONS)
-      parts.push(evaluate(redis, calls.slice(from, from + MAX_OPERATIONS)));
-    return (await Promise.all(parts)).flat(1);
-  };
-
-  return async (operation, key, args) => {
-    if (!isOneServer) return alone(operation, key, args);
-    const index = gathered.push({ operation, key, args }) - 1;
-    running ??= runGathered();
-    try {
-      return (await running)[index];
-    } catch (error) {
-      // Refused before anything was done.
-      if (!(error as Error).message.includes('CROSSSLOT')) throw error;
-      isOneServer = false;
-      return alone(operation, key, args);
-    }
-  };
-}
-
-/** By the digest of the program; its text is sent only where this server does not know it yet. */
-async function evaluate(redis: Redis, calls: readonly Call[]): Promise<unknown[]> {
-  const keys = calls.map(({ key }) => key);
-  const args = calls.flatMap(({ operation, args: own }) => [operation, own.length, ...own]);
-  try {
-    return (await redis.evalsha(SHA, keys.length, ...keys, ...args)) as unknown[];
-  } catch (error) {
-    if (!(error as Error).message.startsWith('NOSCRIPT')) throw error;
-    return (await redis.eval(PROGRAM, keys.length, ...keys, ...args)) as unknown[];
-  }
-}

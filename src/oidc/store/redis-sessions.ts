@@ -12,7 +12,7 @@ import {
   toRecord,
   uidDigestOf,
 } from './records.ts';
-import type { RunScript } from './redis-scripts.ts';
+import type { RunScript } from './redis-runner.ts';
 
 export type RedisSessions = Pick<OidcStore, 'saveSession' | 'endSession' | 'findByUid'> & {
   find: (id: string) => Promise<StoredPayload | undefined>;

@@ -7,16 +7,16 @@ import { observeStore, type OnOperation } from './observed-store.ts';
 import { POLL_LENIENCY_MS, TOMBSTONE_SECONDS } from './port.ts';
 import type { Model, OidcStore, Spending, StandingModel, StandingToken, StoredPayload } from './port.ts';
 import { grantDigestOf, idDigestOf, standsOn, toPayload, toRecord, userCodeDigestOf } from './records.ts';
-import { createScriptRunner } from './redis-scripts.ts';
+import { createScriptRunner } from './redis-runner.ts';
 import { createRedisSessions } from './redis-sessions.ts';
 
 /**
  * The store over Redis 7 or Valkey. One hash per token holds its payload, its expiry and its spend mark.
  *
- * Every script that writes touches one key, and no two keys need to share a slot, so a Redis Cluster needs no hash tags
- * (a token's id does not tell its grant). What spans keys is ordered so that any interleaving is safe: a token and its place in
- * the grant's index are written at once; ending a grant first closes the index, then leaves a tombstone on each
- * member. A token written late meets either the closed index or its tombstone.
+ * Every operation that writes touches one key, and no two keys need to share a slot, so a Redis Cluster needs no hash
+ * tags (a token's id does not tell its grant). What spans keys is ordered so that any interleaving is safe: a token and
+ * its place in the grant's index are written at once; ending a grant first closes the index, then leaves a tombstone on
+ * each member. A token written late meets either the closed index or its tombstone.
  *
  * Expiry is kept twice: as Redis' own, which frees the memory, and inside by our clock, which decides.
  */
@@ -43,7 +43,7 @@ export function createRedisStore({
   const keyOf = (model: Model, id: string): string => payloadKey(model, idDigestOf(model, id));
 
   const now = (): number => clock.now().getTime();
-  const runScript = createScriptRunner(redis);
+  const runScript = createScriptRunner(redis, keyPrefix);
   const sessions = createRedisSessions({ redis, runScript, keyPrefix, clock, sealer });
 
   const put = async (

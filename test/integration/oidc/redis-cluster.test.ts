@@ -4,9 +4,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 
+import { createRedisStore } from '../../../src/oidc/store/redis-store.ts';
 import { createRedis } from '../../../src/platform/redis.ts';
+import { createSealer, sealingKeyFrom } from '../../../src/platform/seal.ts';
 import { redeem, refresh, signedIn } from '../../support/application.ts';
+import { createTestClock } from '../../support/clock.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
+import { endEverything, useEverything } from '../../support/store-use.ts';
 
 /** A node's bus listens at its port plus ten thousand. */
 const PORT = 21_000 + (process.pid % 5_000);
@@ -62,4 +66,19 @@ it('signs in, refreshes and refuses a replay on a Redis Cluster', async () => {
   const { application, tokens, code, verifier } = await signedIn(server);
   expect((await refresh(server, application, tokens.refresh_token ?? '')).status).toBe(200);
   expect((await redeem(server, application, { code, verifier })).status).toBe(400);
+});
+
+it('never names keys of two slots in one command', async () => {
+  const redis = createRedis({ url: `redis://127.0.0.1:${PORT}`, isCluster: true });
+  await redis.connect();
+  try {
+    const sealer = createSealer([sealingKeyFrom('a secret of more than thirty-two characters')]);
+    const store = createRedisStore({ redis, keyPrefix: 'everything', clock: createTestClock(), sealer });
+    // It refuses whatever does.
+    for (let turn = 0; turn < 2; turn += 1) await useEverything(store);
+    await endEverything(store);
+    expect(await store.findStanding('RefreshToken', 'rt')).toBeUndefined();
+  } finally {
+    redis.disconnect();
+  }
 });

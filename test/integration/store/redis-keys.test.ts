@@ -7,6 +7,7 @@ import type { Redis } from '../../../src/platform/redis.ts';
 import { createSealer, sealingKeyFrom } from '../../../src/platform/seal.ts';
 import { createTestClock } from '../../support/clock.ts';
 import { createTestRedis, testRedisUrl } from '../../support/redis.ts';
+import { endEverything, useEverything } from '../../support/store-use.ts';
 
 const sealer = createSealer([sealingKeyFrom('a secret of more than thirty-two characters')]);
 
@@ -27,42 +28,15 @@ describe('the Redis store', () => {
     if (keys.length > 0) await redis.del(...keys);
   });
 
-  async function useEverything(): Promise<void> {
-    await store.upsert('Grant', 'g', {}, 600);
-    await store.upsert('AccessToken', 'at', { grantId: 'g' }, 60);
-    await store.upsert('RefreshToken', 'rt', { grantId: 'g' }, 300);
-    await store.upsert('DeviceCode', 'dc', { grantId: 'g', userCode: 'BCDF' }, 60);
-    await store.findByUserCode('BCDF');
-    await store.spend('RefreshToken', 'rt', { spender: 'a', leaseSeconds: 10 });
-    await store.confirmSpent('RefreshToken', 'rt', 'a');
-    await store.releaseSpent('RefreshToken', 'rt', 'a');
-    await store.saveSession('s1', { uid: 'u', authorizations: { app: { sid: 's' } } }, 60);
-    await store.saveSession('s2', { uid: 'u' }, 60, { baseline: { app: { sid: 's' } }, replaces: 's1' });
-    await store.find('Session', 's2');
-    await store.findByUid('u');
-    await store.markOnce('m', 'a', 60);
-    await store.markOnce('n', 'a', 60);
-    await store.unmark('n', 'a');
-    await store.putAnswer('k', 'v1.sealed', 60);
-    await store.getAnswer('k');
-  }
-
-  async function endEverything(): Promise<void> {
-    await store.destroy('Session', 's2');
-    await store.endSession('u');
-    await store.revokeByGrantId('g');
-    await store.destroy('Grant', 'g');
-  }
-
   const timesToLive = async (): Promise<number[]> =>
     Promise.all((await redis.keys(`${keyPrefix}*`)).map((key) => redis.pttl(key)));
 
   it('lets Redis itself forget every key, in time', async () => {
-    await useEverything();
+    await useEverything(store);
     const whileInUse = await timesToLive();
     expect(whileInUse.length).toBeGreaterThan(8);
     expect(whileInUse.filter((ttl) => ttl <= 0 || ttl > 600_000)).toEqual([]);
-    await endEverything();
+    await endEverything(store);
     expect((await timesToLive()).filter((ttl) => ttl <= 0 || ttl > TOMBSTONE_SECONDS * 1000)).toEqual([]);
   });
 
@@ -77,22 +51,6 @@ describe('the Redis store', () => {
     expect(await redis.zcard(index!)).toBe(2);
     await store.upsert('AccessToken', 'for ever', { grantId: 'g' }, undefined);
     expect(await redis.pttl(index!)).toBe(-1);
-  });
-
-  it('never names two keys in one command, so that a cluster can place them as it likes', async () => {
-    const sent = jest.spyOn(redis, 'sendCommand');
-    try {
-      await useEverything();
-      await endEverything();
-      const commands = sent.mock.calls.map(([command]) => ({
-        name: command.name,
-        keys: command.getKeys().length,
-      }));
-      expect(commands.length).toBeGreaterThan(20);
-      expect(commands.filter(({ keys }) => keys !== 1)).toEqual([]);
-    } finally {
-      sent.mockRestore();
-    }
   });
 
   it('teaches a server its scripts that has forgotten them, as after a restart', async () => {

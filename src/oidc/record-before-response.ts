@@ -24,7 +24,7 @@ import {
   refusedToken,
   type EventRecorder,
 } from './events.ts';
-import { findAnswer, keepAnswer, openRefreshAnswer, questionOf, wonRefresh } from './refresh-answers.ts';
+import { findAnswer, openRefreshAnswer, questionOf, stageAnswer, wonRefresh } from './refresh-answers.ts';
 import { isSessionSaved } from './session-saving.ts';
 import type { LogoutFrame, SignOutRecorder } from './sign-out.ts';
 import type { OidcStore } from './store/port.ts';
@@ -233,17 +233,11 @@ function refusalFor(kind: string): errors.OIDCProviderError {
   return new errors.InvalidGrant('already used');
 }
 
-/** Nothing to undo: a copy whose record never became durable is under a key that no later attempt asks for. */
 function keepAnswerForRetry(ctx: KoaContextWithOIDC, unit: UnitOfWork, keeping: RecordKeeping): void {
   const refresh = wonRefresh(ctx);
   const { status, body: answer } = ctx;
   if (!refresh || status !== 200 || typeof answer !== 'object' || answer === null) return;
-  const kept = {
-    answer,
-    question: questionOf(ctx.oidc.params),
-    retryWindowSeconds: keeping.retryWindowSeconds,
-  };
-  unit.stage({ write: () => keepAnswer(keeping.store, refresh, kept), undo: async () => {} });
+  stageAnswer(unit, refresh, { ...keeping, answer, question: questionOf(ctx.oidc.params) });
 }
 
 function answerRetry(ctx: KoaContextWithOIDC, { refreshToken, sealedAnswer }: HonestRetry): void {

@@ -11,6 +11,7 @@ import {
   randomBytes,
 } from 'node:crypto';
 
+import type { UnitOfWork } from '../audit/unit-of-work.ts';
 import { digest } from '../platform/ids.ts';
 import type { OidcStore } from './store/port.ts';
 
@@ -47,17 +48,32 @@ function refreshAnswerKey(refreshToken: string, spender: string): string {
 export async function keepAnswer(
   store: OidcStore,
   { refreshToken, spender }: WonRefresh,
-  {
-    answer,
-    question,
-    retryWindowSeconds,
-  }: { answer: object; question?: string | undefined; retryWindowSeconds: number },
+  { answer, question, retryWindowSeconds }: KeptAnswer,
 ): Promise<void> {
   await store.putAnswer(
     refreshAnswerKey(refreshToken, spender),
     sealRefreshAnswer(refreshToken, { answer, question }),
     LEASE_SECONDS + retryWindowSeconds,
   );
+}
+
+interface KeptAnswer {
+  answer: object;
+  question?: string | undefined;
+  retryWindowSeconds: number;
+}
+
+/** The same, along with what else the request writes. */
+export function stageAnswer(
+  unit: UnitOfWork,
+  refresh: WonRefresh,
+  { store, ...kept }: KeptAnswer & { store: OidcStore },
+): void {
+  unit.stage({
+    write: () => keepAnswer(store, refresh, kept),
+    // A copy whose record never became durable is under a key that no later attempt asks for.
+    undo: async () => {},
+  });
 }
 
 /**

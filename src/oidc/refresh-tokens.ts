@@ -1,11 +1,11 @@
 /**
  * How long access can be renewed, and by what: the life of refresh tokens, and whether each refresh gives a new one.
  *
- * A refresh token that does not rotate (clients/refresh-options.ts says whose) is never spent: using it puts off the end
- * of its idle time, and nothing else about it changes. A retry gets an access token of its own.
+ * A refresh token that does not rotate (clients/refresh-options.ts says whose) is never spent: using it puts off the
+ * end of its idle time, and nothing else about it changes. A retry gets an access token of its own.
  *
- * Elsewhere: the rules (refresh-rules.ts), that of those that rotate each has one successor (adapter.ts), and the binding to a key or certificate,
- * which the library checks before it comes here.
+ * Elsewhere: the rules (refresh-rules.ts), that of those that rotate each has one successor (adapter.ts), and the
+ * binding to a key or certificate, which the library checks before it comes here.
  */
 import { errors, type KoaContextWithOIDC, type Provider, type RefreshToken } from 'oidc-provider';
 

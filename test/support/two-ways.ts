@@ -4,6 +4,7 @@ import { Agent, request as httpRequest } from 'node:http';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 
 import type { FastPath } from '../../src/oidc/fast/paths.ts';
+import type { OidcStore } from '../../src/oidc/store/port.ts';
 import { createShiftedClock } from './clock.ts';
 import type { GeneratedRequest } from './fast-path-requests.ts';
 import { BEHIND_PROXY } from './fast-path-tokens.ts';
@@ -16,6 +17,8 @@ export const AT_ONCE = 12;
 export interface TwoWays {
   fast: TestServer;
   plain: TestServer;
+  /** Of both. */
+  store: OidcStore;
   /** How many requests took each short way. */
   taken: Record<FastPath, number>;
   send: (server: TestServer, request: GeneratedRequest) => Promise<RawAnswer>;
@@ -36,18 +39,25 @@ export async function startTwoWays(store: StoreKind): Promise<TwoWays> {
       taken[path] += 1;
     },
   });
+  let held: OidcStore | undefined;
   const plain = await startGatehouse({
     store,
+    decorateStore: (both) => {
+      held = both;
+      return both;
+    },
     env: BEHIND_PROXY,
     sharing: fast,
     fastPaths: 'off',
     clock: createShiftedClock(),
   });
+  if (!held) throw new Error('a server without a store');
   const nameOf = (server: TestServer): string => (server === fast ? 'fast' : 'plain');
 
   return {
     fast,
     plain,
+    store: held,
     taken,
     send: (server, request) => send(agent, server, nameOf(server), request),
     recordedBy: (server) => recordedBy(fast, nameOf(server)),
@@ -104,12 +114,16 @@ async function recordedBy({ subjects }: TestServer, userAgent: string): Promise<
     type,
     outcome,
     client_id: clientId,
+    account_id: accountId,
+    grant_id: grantId,
+    session_uid: sessionUid,
     payload,
     user_agent: agentOf,
   } of subjects.audit.export()) {
     if (agentOf !== userAgent) continue;
+    const of = [clientId, accountId, grantId, sessionUid];
     told.push(
-      JSON.stringify([type, outcome, clientId, payload], (key, value: unknown) =>
+      JSON.stringify([type, outcome, of, payload], (key, value: unknown) =>
         key === 'fingerprint' || key === 'expires_at' ? typeof value : value,
       ),
     );

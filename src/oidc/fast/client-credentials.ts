@@ -7,8 +7,9 @@ import { type Clock, epochSeconds } from '../../platform/clock.ts';
 import { randomToken } from '../../platform/ids.ts';
 import { accessTokenSeconds, intersect, permittedToClient, wordsOf } from '../entitlement.ts';
 import { OIDC_SCOPES } from '../scopes.ts';
+import { isKnownApi } from './api.ts';
 import { CLIENT_PARAMETERS } from './client.ts';
-import type { Form } from './request.ts';
+import { type Form, SCOPE_WORD } from './request.ts';
 import type { SignerFor } from './signing.ts';
 
 export const CLIENT_CREDENTIALS_PARAMETERS: ReadonlySet<string> = new Set([
@@ -17,26 +18,6 @@ export const CLIENT_CREDENTIALS_PARAMETERS: ReadonlySet<string> = new Set([
   'resource',
   ...CLIENT_PARAMETERS,
 ]);
-
-const KNOWN_API = new Set([
-  'identifier',
-  'name',
-  'accessTokenFormat',
-  'accessTokenTtlSeconds',
-  'signingAlg',
-  'allowOfflineAccess',
-  'clientId',
-  'permissions',
-  'createdAt',
-  'updatedAt',
-  'refreshTokenIdleSeconds',
-  'refreshTokenAbsoluteSeconds',
-]);
-
-/** Whether the API has nothing that the fast paths do not know of; anything else may change its tokens. */
-export function isKnownApi(api: Api): boolean {
-  return Object.keys(api).every((name) => KNOWN_API.has(name));
-}
 
 export interface FastClientCredentials {
   issuer: string;
@@ -124,6 +105,3 @@ async function scopeFor(
   const granted = intersect(requested, permitted);
   return granted.length > 0 ? granted.join(' ') : undefined;
 }
-
-/** RFC 6749 §3.3 */
-const SCOPE_WORD = /^[\x21\x23-\x5b\x5d-\x7e]+$/;

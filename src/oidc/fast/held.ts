@@ -35,7 +35,7 @@ export interface HeldGrant {
   allowedAt?: Record<string, number>;
 }
 
-/** Anything else may change the answer. `consumed` is not among it. */
+/** Anything else may change the answer; one that is `consumed` is the library's. */
 const KNOWN_TOKEN = new Set([
   'iat',
   'exp',
@@ -68,8 +68,11 @@ const KNOWN_GRANT = new Set([
   'resources',
   'allowedAt',
 ]);
+/** Without its own id: the next of the family has another. */
 export function asRefreshToken(payload: StoredPayload): HeldRefreshToken | undefined {
-  return holdsOnly(payload, KNOWN_TOKEN) ? (payload as unknown as HeldRefreshToken) : undefined;
+  if (!holdsOnly(payload, KNOWN_TOKEN)) return undefined;
+  const { jti: _jti, ...held } = payload;
+  return held as unknown as HeldRefreshToken;
 }
 
 export function asGrant(payload: StoredPayload): HeldGrant | undefined {

@@ -11,7 +11,7 @@ import type { MayAsk } from '../token-readers.ts';
 import { mayBe } from '../token-ids.ts';
 import { CLIENT_PARAMETERS, isKnown } from './client.ts';
 import type { Form } from './request.ts';
-import { stands } from './standing.ts';
+import { stands } from '../standing.ts';
 
 export const INTROSPECTION_PARAMETERS: ReadonlySet<string> = new Set([
   'token',

@@ -1,7 +1,8 @@
 /**
- * Short ways past the library for the requests that come most often: introspection, JWTs for machines, refreshes. They owe
- * their speed to what they leave out, so each is taken only by requests that it understands to the last parameter;
- * everything else, every refusal among it, goes on to the library as if nothing had been here.
+ * Short ways past the library for the requests that come most often: introspection, JWTs for machines, refreshes. They
+ * owe their speed to what they leave out, so each is taken only by requests that it understands to the last parameter;
+ * everything else, every refusal among it, goes on to the library as if nothing had been here. Only that something is
+ * away (503) is said here, where nothing could be issued.
  *
  * What they answer is what the library would have answered: test/integration/fast-paths drives generated requests
  * through both. They hold to the promises in the same way: nothing issued without a record, nothing revoked found.
@@ -24,7 +25,7 @@ import { discardBody, isPlain, peekForm, type FastContext, type Form } from './r
 
 export interface FastPathDependencies extends FastIntrospection, FastClientCredentials, FastRefresh {
   apis: FastIntrospection['apis'] & FastClientCredentials['apis'];
-  clients: Pick<ClientService, 'find' | 'verifySecret'>;
+  clients: Pick<ClientService, 'findKnown' | 'verifySecret'>;
   logger: Pick<Logger, 'error' | 'warn'>;
   /** Takes back what earlier requests could not; never throws. */
   undoNow: () => Promise<void>;
@@ -50,7 +51,7 @@ export function createFastPaths(dependencies: FastPathDependencies): FastPaths {
 
   /** What is neither refused nor away is a fault of ours. */
   const reportFault = (error: unknown): undefined => {
-    if (error instanceof AppError || isUnavailable(error)) return;
+    if ((error instanceof AppError && error.status < 500) || isUnavailable(error)) return;
     logger.error({ err: error }, 'a short way failed, and the library answers');
   };
 
@@ -96,8 +97,8 @@ export function createFastPaths(dependencies: FastPathDependencies): FastPaths {
   };
 
   /**
-   * Nothing is left of what was tried and failed, so the library can try it anew, meet what was in the way, and judge it:
-   * a spending that was lost, a grant that has ended. Where something is away there is nothing to judge.
+   * Nothing is left of what was tried and failed, so the library can try it anew, meet what was in the way, and judge
+   * it: a spending that was lost, a grant that has ended. Where something is away there is nothing to judge.
    *
    * @returns undefined where the library has to answer
    */
@@ -114,7 +115,8 @@ export function createFastPaths(dependencies: FastPathDependencies): FastPaths {
       return issuance;
     } catch (error) {
       await unit.rollback();
-      if (!isUnavailable(error)) return reportFault(error);
+      // What outlives the rollback is for whoever answers to write.
+      if (!isUnavailable(error) || !unit.isEmpty()) return reportFault(error);
       logger.warn({ reason: reasonOf(error), route: 'token' }, 'an answer was withheld');
       return 'unavailable';
     }

@@ -4,16 +4,18 @@ import type { ApiService } from '../../apis/service.ts';
 import { intersect, permittedByRoles, wordsOf } from '../entitlement.ts';
 import type { ProviderAccount } from '../find-account.ts';
 import { predates, standingOf } from '../former-apis.ts';
-import { isKnownApi } from './client-credentials.ts';
+import { isKnownApi } from './api.ts';
 import type { HeldGrant, HeldRefreshToken } from './held.ts';
 
 export interface RefreshTarget {
-  /** Absent: userinfo. */
-  api?: Api;
   /** At least one. */
   scope: readonly string[];
-  /** The claims of an access token for the API (RFC 9068 §2.2). */
-  claims?: Record<string, unknown>;
+  /** Absent: userinfo. */
+  at?: {
+    api: Api;
+    /** Of an access token for it (RFC 9068 §2.2). */
+    claims: Record<string, unknown>;
+  };
 }
 
 export interface RefreshTargetInput {
@@ -54,7 +56,7 @@ export async function targetOf(
     ...(acr === undefined ? {} : { acr }),
     ...(amr === undefined ? {} : { amr }),
   };
-  return { api, scope, claims };
+  return { scope, at: { api, claims } };
 }
 
 /** What of the scope the person granted, in the order in which the grant has it. */

@@ -1,13 +1,13 @@
 /**
  * A refresh (RFC 6749 §6) of a client that has a secret: the refresh that succeeds. All that could refuse it is looked at
- * before the token is spent, by the same rules as the library's way (refresh-rules.ts, liveness.ts, entitlement.ts). From
- * the spending on it is the way of every refresh: one attempt that PostgreSQL judges with the record (spending.ts), what
- * is issued written right before that, and the sealed answer kept for an honest retry. An attempt that is lost leaves
- * nothing behind; the library then meets what it lost to, and says so.
+ * before the token is spent, by the same rules as on the library's way (refresh-rules.ts, liveness.ts, entitlement.ts).
+ * From the spending on it is the way of every refresh: one attempt that PostgreSQL judges with the record (spending.ts),
+ * what is issued written right before that, and the sealed answer kept for an honest retry. An attempt that is lost
+ * leaves nothing behind; the library then meets what it lost to, and says so.
  */
 import type { ApiService } from '../../apis/service.ts';
 import type { UnitOfWork } from '../../audit/unit-of-work.ts';
-import type { Client } from '../../clients/client.ts';
+import { type Client, DEVICE_CODE_GRANT, type GrantType } from '../../clients/client.ts';
 import { rotatesRefreshToken } from '../../clients/refresh-options.ts';
 import { epochSeconds } from '../../platform/clock.ts';
 import { wordsOf } from '../entitlement.ts';
@@ -21,9 +21,9 @@ import { CLIENT_PARAMETERS } from './client.ts';
 import { asGrant, asRefreshToken, type HeldRefreshToken } from './held.ts';
 import { type RefreshTarget, targetOf } from './refresh-target.ts';
 import { type Issuing, issueRenewed, type Renewal } from './renewal.ts';
-import type { Form } from './request.ts';
+import { type Form, SCOPE_WORD } from './request.ts';
 import type { SignerFor } from './signing.ts';
-import { stands } from './standing.ts';
+import { stands } from '../standing.ts';
 
 export const REFRESH_PARAMETERS: ReadonlySet<string> = new Set([
   'grant_type',
@@ -42,8 +42,13 @@ export interface FastRefresh extends Issuing {
   signerFor: SignerFor;
 }
 
-/** RFC 6749 §3.3 */
-const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/;
+/** Of a client that has others, something else may have to be told or checked. */
+const KNOWN_GRANT_TYPES: ReadonlySet<GrantType> = new Set<GrantType>([
+  'authorization_code',
+  'refresh_token',
+  'client_credentials',
+  DEVICE_CODE_GRANT,
+]);
 
 /**
  * Spends the token, and leaves in the unit of work what is to be written and recorded.
@@ -67,7 +72,8 @@ export async function renew(
     mark: (name) =>
       dependencies.store.spend('RefreshToken', presented, { spender: name, leaseSeconds: LEASE_SECONDS }),
   });
-  if (outcome.kind !== 'won') {
+  // Whose mark was taken over may have been recorded, and have an answer to inherit: that is for the library to find out.
+  if (outcome.kind !== 'won' || outcome.tookOverFrom !== undefined) {
     await unit.rollback();
     return undefined;
   }
@@ -113,6 +119,7 @@ async function allowedRenewal(
 function mayRotateFor(client: Client): boolean {
   return (
     client.grantTypes.includes('refresh_token') &&
+    client.grantTypes.every((type) => KNOWN_GRANT_TYPES.has(type)) &&
     !client.dpopBoundAccessTokens &&
     rotatesRefreshToken(client, { isSenderConstrained: () => false })
   );
@@ -139,21 +146,21 @@ async function findHeld(
 function requestedOf({ scope }: HeldRefreshToken, asked: string | undefined): string[] | undefined {
   const held = wordsOf(scope);
   if (asked === undefined) return held;
-  if (!SCOPE.test(asked)) return undefined;
   const requested = [...new Set(asked.split(' '))];
-  return requested.every((word) => held.includes(word)) ? requested : undefined;
+  return requested.every((word) => SCOPE_WORD.test(word) && held.includes(word)) ? requested : undefined;
 }
 
 /** What signs what the refresh gives, where each of it can be signed here. */
 function signersFor(
   client: Client,
-  { api }: RefreshTarget,
+  { at }: RefreshTarget,
   requested: readonly string[],
   { signerFor }: FastRefresh,
 ): Pick<Renewal, 'signAccessToken' | 'signIdToken'> | undefined {
-  const signAccessToken = api?.accessTokenFormat === 'jwt' ? signerFor(api.signingAlg, 'at+jwt') : undefined;
+  const isStructured = at?.api.accessTokenFormat === 'jwt';
+  const signAccessToken = isStructured ? signerFor(at.api.signingAlg, 'at+jwt') : undefined;
   const signIdToken = requested.includes('openid') ? signerFor(client.idTokenAlg, undefined) : undefined;
-  if (api?.accessTokenFormat === 'jwt' && !signAccessToken) return undefined;
+  if (isStructured && !signAccessToken) return undefined;
   if (requested.includes('openid') && !signIdToken) return undefined;
   return { ...(signAccessToken && { signAccessToken }), ...(signIdToken && { signIdToken }) };
 }

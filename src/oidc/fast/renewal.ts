@@ -1,4 +1,4 @@
-/** What a refresh that is allowed gives: an access token, the next refresh token, an ID token, and the record of them. */
+/** What a refresh that is allowed gives: an access token, the next refresh token, an ID token, and their record. */
 import type { Issued } from '../../audit/events.ts';
 import type { UnitOfWork } from '../../audit/unit-of-work.ts';
 import type { Client } from '../../clients/client.ts';
@@ -8,7 +8,7 @@ import { accessTokenSeconds, wordsOf } from '../entitlement.ts';
 import { requireLiveAuthority } from '../events.ts';
 import type { ProviderAccount } from '../find-account.ts';
 import { requireConsent } from '../grants.ts';
-import { keepAnswer } from '../refresh-answers.ts';
+import { stageAnswer } from '../refresh-answers.ts';
 import type { Model, OidcStore, StoredPayload } from '../store/port.ts';
 import type { StructuredTokens } from '../structured-tokens.ts';
 import { tokenIdOf } from '../token-ids.ts';
@@ -70,7 +70,7 @@ export async function issueRenewed(
   const lifeSeconds = accessTokenSeconds(
     dependencies.accessTokenSeconds,
     client.accessTokenTtlSeconds,
-    target.api?.accessTokenTtlSeconds,
+    target.at?.api.accessTokenTtlSeconds,
   );
   const access = await accessTokenOf(renewal, { issuedAt, lifeSeconds }, dependencies);
   const successor = successorOf(renewal, issuedAt);
@@ -92,11 +92,7 @@ export async function issueRenewed(
     });
   }
   const { presented: refreshToken, question } = renewal;
-  unit.stage({
-    write: () => keepAnswer(store, { refreshToken, spender }, { answer, question, retryWindowSeconds }),
-    // Under a key that no later attempt asks for.
-    undo: async () => {},
-  });
+  stageAnswer(unit, { refreshToken, spender }, { store, answer, question, retryWindowSeconds });
   record(renewal, [access, successor, ...(idToken ? [idToken] : [])], unit, dependencies);
   return answer;
 }
@@ -126,7 +122,7 @@ function record(
         ...(kid === undefined ? {} : { kid }),
       })),
       scope: target.scope.join(' '),
-      ...(target.api && { resource: [target.api.identifier] }),
+      ...(target.at && { resource: [target.at.api.identifier] }),
     },
   });
 }
@@ -139,10 +135,10 @@ async function accessTokenOf(
   const { accountId, grantId, sessionUid, expiresWithSession, sid, authTime, clientId } = token;
   const [iat, exp] = [issuedAt, issuedAt + lifeSeconds];
   const scope = target.scope.join(' ');
-  const aud = target.api?.identifier;
+  const aud = target.at?.api.identifier;
   if (signAccessToken) {
     const payload = {
-      ...target.claims,
+      ...target.at?.claims,
       jti: randomToken(),
       sub: accountId,
       iat,
@@ -169,7 +165,7 @@ async function accessTokenOf(
     sid,
     scope,
     aud,
-    extra: target.claims,
+    extra: target.at?.claims,
     authTime,
   };
   const stored = { model: 'AccessToken', payload, lifeSeconds } as const;
@@ -180,8 +176,10 @@ async function accessTokenOf(
 function successorOf({ token, refreshTokenSeconds: lifeSeconds }: Renewal, issuedAt: number): Given {
   const expiresAt = issuedAt + lifeSeconds;
   const gty = renewedBy(token.gty);
+  const { iiat = token.iat, ...kept } = token;
   const payload = {
-    ...token,
+    ...kept,
+    iiat,
     iat: issuedAt,
     exp: expiresAt,
     rotations: (token.rotations ?? 0) + 1,
@@ -197,8 +195,8 @@ async function idTokenOf(
   { issuer, idTokenSeconds }: Issuing,
 ): Promise<Given | undefined> {
   if (!signIdToken) return undefined;
-  // Where the access token opens userinfo, the rest is told there (OIDC Core §5.4), unless the client reads nothing else.
-  const isToldHere = target.api !== undefined || client.claimsInIdToken;
+  // Where the access token opens userinfo, the rest is told there (OIDC Core §5.4); some clients read nothing else.
+  const isToldHere = target.at !== undefined || client.claimsInIdToken;
   const told = client.claimsInIdToken ? wordsOf(token.scope) : requested;
   const claims = await idTokenClaims({
     issuer,

@@ -14,6 +14,9 @@ export interface FastContext {
 /** By name; an empty value is none, as the library has it. */
 export type Form = Readonly<Record<string, string | undefined>>;
 
+/** One of a scope (RFC 6749 §3.3). */
+export const SCOPE_WORD = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
+
 const MAX_SIZE_BYTES = 8 * 1024;
 const CONTENT_TYPE = /^application\/x-www-form-urlencoded(?:; ?charset=utf-8)?$/i;
 /** For each of them JSON is the answer, a refusal included. */

@@ -12,7 +12,7 @@ export interface SignedJwt {
 }
 /** Signs claims: here and now, or where the key is slow, on another thread. */
 export type SignJwt = (claims: object) => SignedJwt | Promise<SignedJwt>;
-/** Undefined for an algorithm whose key is elsewhere. */
+/** Undefined for an algorithm whose key is elsewhere, or of a kind that only the library signs with. */
 export type SignerFor = (alg: string, typ: JwtType) => SignJwt | undefined;
 
 /** @param keys in the order in which they sign, with their private parts where those are here */

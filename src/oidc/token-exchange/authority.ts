@@ -10,7 +10,8 @@ import type { LiveSubject } from '../../audit/batch.ts';
 import { consentKey, type RevocationList } from '../../audit/revocations.ts';
 import type { IsDead } from '../liveness.ts';
 import type { Resources } from '../resources.ts';
-import type { Model, OidcStore, SessionAuthorizations, StoredPayload } from '../store/port.ts';
+import { stands } from '../standing.ts';
+import type { Model, OidcStore, StoredPayload } from '../store/port.ts';
 
 /** The party that acts (RFC 8693 §4.1), and within, those that acted before. */
 export interface Act {
@@ -129,27 +130,6 @@ export interface StandingDependencies {
  *   stands on has ended
  */
 export function createStanding({ store, revocations, isDead }: StandingDependencies) {
-  const grantStands = async (grantId: string, payload: StoredPayload, { clientId }: Exchange) => {
-    const grant = await store.find('Grant', grantId);
-    return (
-      grant !== undefined &&
-      !isDead('Grant', grantId, grant) &&
-      grant['clientId'] === clientId &&
-      grant['accountId'] === payload['accountId']
-    );
-  };
-  const sessionStands = async (payload: StoredPayload, { clientId }: Exchange) => {
-    if (payload['expiresWithSession'] !== true) return true;
-    const uid = String(payload['sessionUid']);
-    const session = await store.findByUid(uid);
-    if (!session || isDead('Session', uid, session)) return false;
-    const authorizations = (session['authorizations'] ?? {}) as SessionAuthorizations;
-    return (
-      session['accountId'] === payload['accountId'] &&
-      authorizations[clientId]?.['grantId'] === payload['grantId']
-    );
-  };
-
   return async (payload: AdapterPayload): Promise<AdapterPayload | undefined> => {
     if (payload['exchange'] === undefined) return payload;
     const exchange = exchangeSchema.parse(payload['exchange']);
@@ -161,12 +141,12 @@ export function createStanding({ store, revocations, isDead }: StandingDependenc
       ) ||
       actors.flatMap(standingOf).some(revocations.isRevoked);
     if (isRevoked) return undefined;
-    const stand = await Promise.all([
-      grantStands(String(payload['grantId']), payload, exchange),
-      sessionStands(payload, exchange),
-    ]);
-    if (!stand.every(Boolean)) return undefined;
     const { grantId, sessionUid, expiresWithSession, ...rest } = payload;
+    const [grant, session] = await Promise.all([
+      store.find('Grant', String(grantId)),
+      expiresWithSession === true ? store.findByUid(String(sessionUid)) : undefined,
+    ]);
+    if (!grant || !stands({ token: payload, grant, session }, isDead, clientId)) return undefined;
     const standsOn: StandsOn = {
       grantId: String(grantId),
       ...(expiresWithSession === true ? { sessionUid: String(sessionUid) } : {}),

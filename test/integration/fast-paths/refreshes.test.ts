@@ -3,9 +3,12 @@
  * token is good once, so each way has families of its own: the same person, client and grant of the same things. With
  * each success the families change sides, so that each way has to understand what the other one stored.
  */
+import { isDeepStrictEqual } from 'node:util';
+
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
+import { TOKEN_EXCHANGE } from '../../../src/clients/client.ts';
 import { ask, redeemFor, registerApi, registerRole, registerVisitor, tokensOf } from '../../support/apis.ts';
 import { introspect, registerApplication, type Application } from '../../support/application.ts';
 import { refreshRequests, type RefreshRequest } from '../../support/fast-path-requests.ts';
@@ -26,6 +29,8 @@ interface Kind {
   tokens: [string, string];
   requests: RefreshRequest[];
   succeeded: number;
+  /** When each family began, in seconds. */
+  began: number[];
 }
 
 interface Answer {
@@ -71,13 +76,27 @@ describe.each<StoreKind>(['redis', 'postgres'])('a refresh by the short way, wit
     kind.tokens = [byPlain.refresh_token, byFast.refresh_token];
   };
 
-  /** What is stored, as introspection tells it. */
+  /** What is stored of the next of the family, and what introspection tells of both tokens. */
   const expectSameStanding = async (kind: Kind, one: Answer, other: Answer): Promise<void> => {
     for (const name of ['access_token', 'refresh_token'] as const) {
       const told = await Promise.all([one, other].map((answer) => standingOf(kind, answer[name])));
-      if (JSON.stringify(told[0]) !== JSON.stringify(told[1]))
-        differences.push({ kind: kind.name, name, told });
+      if (!isDeepStrictEqual(told[0], told[1])) differences.push({ kind: kind.name, name, told });
     }
+    const stored = await Promise.all([one, other].map((answer) => storedOf(kind, answer.refresh_token)));
+    if (!isDeepStrictEqual(stored[0], stored[1])) differences.push({ kind: kind.name, stored });
+  };
+  const storedOf = async (kind: Kind, refreshToken: string): Promise<object> => {
+    const {
+      iat,
+      exp,
+      iiat,
+      jti: _jti,
+      nonce,
+      ...held
+    } = (await ways.store.find('RefreshToken', refreshToken)) ?? {};
+    const life = Math.round((Number(exp) - Number(iat)) / 10);
+    // A family is as old as its first token.
+    return { ...held, nonce: typeof nonce, life, isAsOld: kind.began.includes(Number(iiat)) };
   };
   const standingOf = async (kind: Kind, token: string): Promise<object> => {
     const { iat, exp, jti: _jti, ...told } = await introspect(plain, kind.application, token);
@@ -109,7 +128,9 @@ describe.each<StoreKind>(['redis', 'postgres'])('a refresh by the short way, wit
       const answer = await tokensOf(await redeemFor(fast, application, asked, target));
       tokens.push(answer.refresh_token ?? '');
     }
-    return { name, application, tokens: tokens as [string, string], requests: [], succeeded: 0 };
+    const first = await Promise.all(tokens.map((token) => ways.store.find('RefreshToken', token)));
+    const began = first.map((token) => Number(token?.['iiat']));
+    return { name, application, tokens: tokens as [string, string], requests: [], succeeded: 0, began };
   };
 
   it(
@@ -148,10 +169,18 @@ describe.each<StoreKind>(['redis', 'postgres'])('a refresh by the short way, wit
         'an API while signed in': { scope: 'openid read', resource: atHome.identifier },
         'several APIs': { scope: all, resource: [ledger.identifier, opaque.identifier] },
         'its own lifetimes': {
-          client: { refreshTokenIdleSeconds: 600, refreshTokenAbsoluteSeconds: 3_600 },
+          client: { refreshTokenIdleSeconds: 3_600, refreshTokenAbsoluteSeconds: 3_600 },
           scope: 'openid offline_access',
         },
         pairwise: { client: { subjectType: 'pairwise' }, scope: 'openid offline_access' },
+        'may exchange tokens': {
+          client: {
+            grantTypes: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE],
+            tokenExchangeAudiences: [ledger.identifier],
+            tokenExchangeModes: ['impersonation'],
+          },
+          scope: 'openid offline_access',
+        },
         'a role required': { client: { requireRole: roles[0] ?? '' }, scope: 'openid' },
       };
       const kinds: Kind[] = [];

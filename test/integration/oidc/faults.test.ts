@@ -18,13 +18,14 @@ import { createPerson } from '../../support/person.ts';
 type Failing = Map<Model, () => Error>;
 
 /** A store that fails at every writing of one kind of payload, until it is mended. */
-function makeFragile(store: OidcStore, failing: Failing): OidcStore {
+function makeFragile(store: OidcStore, failing: Failing, written: string[]): OidcStore {
   return {
     ...store,
-    upsert: async (model, ...rest) => {
+    upsert: async (model, id, ...rest) => {
+      if (model === 'RefreshToken') written.push(id);
       const fault = failing.get(model);
       if (fault) throw fault();
-      return store.upsert(model, ...rest);
+      return store.upsert(model, id, ...rest);
     },
   };
 }
@@ -35,12 +36,18 @@ const grantEnded = (): Error => new AppError('grant_ended', 400, 'The grant of t
 
 describe.each<StoreKind>(['redis', 'postgres'])('a fault while tokens are issued, in %s', (kind) => {
   const failing: Failing = new Map();
+  /** The ids of the refresh tokens that were to be written. */
+  const written: string[] = [];
+  let held: OidcStore;
   let server: TestServer;
   beforeAll(async () => {
     server = await startGatehouse({
       store: kind,
       env: { GATEHOUSE_LOG_LEVEL: 'fatal' },
-      decorateStore: (store) => makeFragile(store, failing),
+      decorateStore: (store) => {
+        held = store;
+        return makeFragile(store, failing, written);
+      },
     });
   }, 60_000);
   afterEach(() => failing.clear());
@@ -60,6 +67,28 @@ describe.each<StoreKind>(['redis', 'postgres'])('a fault while tokens are issued
     failing.clear();
     expect((await refresh(server, application, tokens.refresh_token ?? '')).status).toBe(200);
   });
+
+  it.each<Model>(['AccessToken', 'RefreshToken'])(
+    'that passes (%s) costs nothing: one successor, one record',
+    async (model) => {
+      const { application, tokens } = await signedIn(server);
+      written.length = 0;
+      failing.set(model, () => {
+        failing.clear();
+        return unforeseen();
+      });
+      const response = await refresh(server, application, tokens.refresh_token ?? '');
+      expect(response.status).toBe(200);
+      const { refresh_token: successor } = (await response.json()) as { refresh_token: string };
+      // The library began anew: what the first attempt wrote is gone.
+      const standing = await Promise.all(written.map((id) => held.find('RefreshToken', id)));
+      expect(written.filter((_, index) => standing[index] !== undefined)).toEqual([successor]);
+      const requestId = response.headers.get('x-request-id') ?? '';
+      const { events } = await server.subjects.audit.list({ requestId });
+      expect(events.map(({ type }) => type)).toEqual(['token.issued']);
+      expect((await refresh(server, application, successor)).status).toBe(200);
+    },
+  );
 
   it('leaves the code good', async () => {
     const application = await registerApplication(server);

@@ -20,6 +20,9 @@ import { makeRacy } from '../racy-store.ts';
 import { answerOf, fireAtOnce, type RaceSize, successesAmong } from './deployment.ts';
 import { presentAssertion, registerSigner } from './proofs.ts';
 
+/** In so many one at least is a race. */
+const TRIALS = 20;
+
 export function describeFindThenSet({ concurrent, rounds }: RaceSize): void {
   describe.each<StoreKind>(['redis', 'postgres'])('spending by find-then-set in %s', (store) => {
     let server: TestServer;
@@ -56,9 +59,13 @@ export function describeFindThenSet({ concurrent, rounds }: RaceSize): void {
     const raceFor = async (refusals: string[], send: () => Promise<Response>): Promise<number> =>
       distinct(successesAmong(await fireAtOnce([server], concurrent, () => answerOf(send())), refusals));
 
-    const mostOf = async (race: () => Promise<number>): Promise<number> => {
+    /** @param enough no round follows one that gave out so many */
+    const mostOf = async (
+      race: () => Promise<number>,
+      { times = rounds, enough = Infinity } = {},
+    ): Promise<number> => {
       let most = 0;
-      for (let round = 0; round < rounds; round += 1) most = Math.max(most, await race());
+      for (let round = 0; round < times && most < enough; round += 1) most = Math.max(most, await race());
       return most;
     };
 
@@ -81,8 +88,12 @@ export function describeFindThenSet({ concurrent, rounds }: RaceSize): void {
 
       it.each(Object.keys(races))(
         'gives %s several successors, and the suite notices',
-        async (what) => expect(await mostOf(races[what]!)).toBeGreaterThan(1),
-        rounds * 30_000,
+        async (what) => {
+          // On a busy machine a race may be run one after the other.
+          const most = await mostOf(races[what]!, { times: TRIALS, enough: 2 });
+          expect(most).toBeGreaterThan(1);
+        },
+        TRIALS * 15_000,
       );
     });
   });

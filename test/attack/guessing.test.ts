@@ -49,7 +49,9 @@ async function guess(identifier: string, headers: Record<string, string> = {}): 
 async function pageOf(response: Response, identifier: string) {
   const html = (await response.text())
     .replaceAll(identifier, 'X')
-    .replaceAll(/interaction\/[\w-]+/g, 'interaction/U');
+    .replaceAll(/interaction\/[\w-]+/g, 'interaction/U')
+    // Seconds pass between one page and the next; a wait of any other length still makes a page a different one.
+    .replaceAll(/Try again in (?:1 minute|5\d seconds)\./g, 'Try again in about a minute.');
   const headers = Object.fromEntries(
     [...response.headers].filter(([name]) => !['date', 'x-request-id', 'retry-after'].includes(name)),
   );

@@ -120,7 +120,7 @@ describe.each(nodes)('the launcher, run by %s', (node) => {
     const { child, listening } = launch(node, ['run', PROGRAM, 'listen']);
     const pid = await listening();
     child.kill('SIGKILL');
-    await until(() => !isAlive(pid), 2_000);
+    await until(() => !isAlive(pid), 10_000);
   });
 
   const withTerminal = existsSync('/usr/bin/script') && process.platform === 'linux' ? it : it.skip;

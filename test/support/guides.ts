@@ -13,10 +13,11 @@ import type { TestServer } from './gatehouse.ts';
 import { freePort } from './ports.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
-const PRINTED_ISSUER = /https?:\/\/localhost:3000/g;
 const PRINTED_PORT = '8080';
 /** Where a guide's second program listens. */
 const PRINTED_NEXT_PORT = '8081';
+/** What stands in a guide for the issuer, and those two. */
+const PRINTED = /https?:\/\/localhost:3000|8080|8081/g;
 const READY_WITHIN_MS = 20_000;
 
 export interface Block {
@@ -96,11 +97,12 @@ export async function readGuide(name: string): Promise<Block[]> {
 export async function openGuides(server: TestServer): Promise<Guides> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'gh-guides-'));
   const port = await freePort(2);
-  const real = (text: string): string =>
-    text
-      .replaceAll(PRINTED_ISSUER, server.issuer)
-      .replaceAll(PRINTED_PORT, String(port))
-      .replaceAll(PRINTED_NEXT_PORT, String(port + 1));
+  const instead: Record<string, string> = {
+    [PRINTED_PORT]: String(port),
+    [PRINTED_NEXT_PORT]: String(port + 1),
+  };
+  // At one go: what is put in may contain the digits of another.
+  const real = (text: string): string => text.replaceAll(PRINTED, (found) => instead[found] ?? server.issuer);
   const command = path.join(folder, 'bin', 'gatehouse');
   await mkdir(path.dirname(command));
   await writeFile(

@@ -5,6 +5,7 @@ import { isAuditUnavailable } from '../../../src/audit/errors.ts';
 import type { AuditEvent } from '../../../src/audit/events.ts';
 import type { AuditLog } from '../../../src/audit/log.ts';
 import { ensurePartitions } from '../../../src/audit/partitions.ts';
+import { listEvents } from '../../../src/audit/query.ts';
 import { uuidv7 } from '../../../src/platform/ids.ts';
 import { runInRequest } from '../../../src/platform/request-context.ts';
 import { buildBatch, buildSpend, openAuditLog } from '../../support/audit.ts';
@@ -162,10 +163,14 @@ describe('writing', () => {
 describe("a row of a subject's own transaction", () => {
   it('is linked within a second, carrying the request it belongs to', async () => {
     const requestId = uuidv7();
-    await runInRequest({ requestId, ip: '192.0.2.7' }, () =>
-      test.db.transaction((tx) => appendInTransaction(tx, started)),
+    // Read in the transaction: once it has committed, the log may link the row at any moment.
+    const appended = await runInRequest({ requestId, ip: '192.0.2.7' }, () =>
+      test.db.transaction(async (tx) => {
+        await appendInTransaction(tx, started);
+        return listEvents(tx, { requestId });
+      }),
     );
-    expect((await log.list({ requestId })).events[0]).toMatchObject({
+    expect(appended.events[0]).toMatchObject({
       seq: null,
       hash: null,
       ip: '192.0.2.7',
@@ -189,16 +194,16 @@ describe("a row of a subject's own transaction", () => {
   });
 
   it('never makes a token wait, however long its transaction takes', async () => {
-    let finish = (): void => {};
+    const hasBegun = Promise.withResolvers<void>();
+    const mayFinish = Promise.withResolvers<void>();
     const held = test.db.transaction(async (tx) => {
       await appendInTransaction(tx, started);
-      await new Promise<void>((resolve) => {
-        finish = resolve;
-      });
+      hasBegun.resolve();
+      await mayFinish.promise;
     });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await hasBegun.promise;
     for (let round = 0; round < 5; round++) await log.write(buildBatch());
-    finish();
+    mayFinish.resolve();
     await held;
     await log.link();
     expect(await log.verify()).toMatchObject({ isWhole: true, unlinked: 0 });

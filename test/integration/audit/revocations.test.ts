@@ -77,19 +77,19 @@ describe('the list of revocations', () => {
     const list = createRevocationList({ db: test.db, clock: systemClock });
     await list.refresh();
     const [slow, quick] = [buildRevocation(), buildRevocation()];
-    let finish = (): void => {};
+    const hasBegun = Promise.withResolvers<void>();
+    const mayFinish = Promise.withResolvers<void>();
     const slowly = test.db.transaction(async (tx) => {
       await insertRevocation(tx, slow);
-      await new Promise<void>((resolve) => {
-        finish = resolve;
-      });
+      hasBegun.resolve();
+      await mayFinish.promise;
     });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await hasBegun.promise;
     await insert(quick);
     await list.refresh();
     expect(list.isRevoked({ grantId: quick.id })).toBe(true);
     expect(list.isRevoked({ grantId: slow.id })).toBe(false);
-    finish();
+    mayFinish.resolve();
     await slowly;
     await list.refresh();
     expect(list.isRevoked({ grantId: slow.id })).toBe(true);

@@ -7,9 +7,7 @@ import { runCli, startCli, type CliOptions } from '../../support/cli.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { createFolder, isAlive, postgresPid, until } from '../../support/embedded-postgres/spawn.ts';
 import { startGatehouseProcess } from '../../support/gatehouse-process.ts';
-
-/** Of the range that is kept for the command line's tests. */
-const PORT = '41450';
+import { freePort } from '../../support/ports.ts';
 
 let folder: Awaited<ReturnType<typeof createFolder>>;
 let database: TestDatabase;
@@ -45,7 +43,11 @@ it('needs no server: a command makes the database, uses it and leaves it stopped
 }, 60_000);
 
 it('works beside a server that is starting, running and stopping', async () => {
-  const starting = startGatehouseProcess({ ...settings(), PORT, GATEHOUSE_LOG_LEVEL: 'info' });
+  const starting = startGatehouseProcess({
+    ...settings(),
+    PORT: String(await freePort(3)),
+    GATEHOUSE_LOG_LEVEL: 'info',
+  });
   expect((await run(['roles', 'create', 'at-the-start', '--json'])).code).toBe(0);
   const server = await starting;
   try {

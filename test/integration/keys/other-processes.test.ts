@@ -6,7 +6,8 @@ import { BY, kidsOf, LONGEST, PUBLISH, SLACK, useKeyServices } from '../../suppo
 
 const env = useKeyServices();
 
-async function settles(holds: () => boolean, withinMs: number): Promise<void> {
+/** Polling finds all of it at its next turn; the rest is for a machine that is slow to answer one. */
+async function settles(holds: () => boolean, withinMs = 5_000): Promise<void> {
   const startedAt = performance.now();
   while (!holds()) {
     if (performance.now() - startedAt > withinMs) throw new Error(`not within ${withinMs} ms`);
@@ -28,7 +29,7 @@ describe('another process', () => {
       told += 1;
     });
     const [made] = await one.rotate({ alg: 'RS256' }, BY);
-    await settles(() => kidsOf(other.keyset().next).includes(made!.kid), 1_500);
+    await settles(() => kidsOf(other.keyset().next).includes(made!.kid));
     expect(told).toBe(1);
     expect(other.keyset()).toEqual(one.keyset());
   });
@@ -37,11 +38,11 @@ describe('another process', () => {
     const one = await env.started();
     const other = await env.started();
     const [made] = await one.rotate({ alg: 'RS256' }, BY);
-    await settles(() => kidsOf(other.keyset().next).length === 1, 1_000);
+    await settles(() => kidsOf(other.keyset().next).length === 1);
     const seen: string[] = [];
     const stopListening = other.onChange(() => seen.push(kidsOf(other.keyset().signing)[0]!));
     env.clock.advanceSeconds(PUBLISH);
-    await settles(() => seen.length === 1, 1_000);
+    await settles(() => seen.length === 1);
     expect(seen).toEqual([made!.kid]);
     stopListening();
     env.clock.advanceSeconds(LONGEST + SLACK);
@@ -67,7 +68,7 @@ describe('another process', () => {
     await new Promise((resolve) => setTimeout(resolve, 250));
     expect(other.keyset()).toEqual(before);
     isAway = false;
-    await settles(() => kidsOf(other.keyset().signing)[0] === made!.kid, 1_500);
+    await settles(() => kidsOf(other.keyset().signing)[0] === made!.kid);
   });
 
   it('with another secret key keeps nobody from hearing that a key was withdrawn', async () => {
@@ -80,7 +81,7 @@ describe('another process', () => {
     const [unreadable] = await stranger.rotate({ alg: 'RS256' }, BY);
     await one.rotate({ alg: 'ES256', immediately: true }, BY);
     await one.retire(old, BY, { withdrawNow: true });
-    await settles(() => !kidsOf(one.keyset().jwks.keys).includes(old), 1_500);
+    await settles(() => !kidsOf(one.keyset().jwks.keys).includes(old));
     expect(kidsOf(one.keyset().jwks.keys)).not.toContain(unreadable!.kid);
     expect(faults).toContainEqual(expect.stringContaining(`Signing key ${unreadable!.kid} cannot be opened`));
   });

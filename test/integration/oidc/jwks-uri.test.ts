@@ -103,13 +103,19 @@ describe('keys of a client that it publishes', () => {
     server = await startGatehouse({ env: { GATEHOUSE_OUTGOING_ALLOWED_HOSTS: '127.0.0.1' } });
   });
   beforeEach(async () => {
+    // The client is read anew, and its keys with it, once it is registered and again when word of that comes back.
+    let timesForgotten = 0;
+    const stopListening = server.subjects.clients.onChange(() => {
+      timesForgotten += 1;
+    });
     const { client } = await server.subjects.clients.create(
       { name: 'Machine', authMethod: 'private_key_jwt', jwksUri },
       OPERATOR,
     );
     clientId = client.clientId;
     published = ['one'];
-    // The client is read anew when word of its registration comes back, and its keys with it.
+    await eventually(async () => expect(timesForgotten).toBeGreaterThanOrEqual(2));
+    stopListening();
     await eventually(async () => {
       asked = [];
       expect([await by('one'), asked.length]).toEqual([200, 0]);

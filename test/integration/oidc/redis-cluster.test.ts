@@ -10,20 +10,24 @@ import { createSealer, sealingKeyFrom } from '../../../src/platform/seal.ts';
 import { redeem, refresh, signedIn } from '../../support/application.ts';
 import { createTestClock } from '../../support/clock.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
+import { freePort } from '../../support/ports.ts';
 import { endEverything, useEverything } from '../../support/store-use.ts';
 
-/** A node's bus listens at its port plus ten thousand. */
-const PORT = 21_000 + (process.pid % 5_000);
+let port: number;
 let node: ChildProcess;
 let directory: string;
 let server: TestServer;
 
 beforeAll(async () => {
   directory = await mkdtemp(path.join(os.tmpdir(), 'gh-cluster-'));
-  const settings = ['--port', `${PORT}`, '--bind', '127.0.0.1', '--dir', directory, '--save', ''];
+  // The node and its bus.
+  port = await freePort(2);
+  const settings = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', directory, '--save', ''];
   const cluster = [
     '--cluster-enabled',
     'yes',
+    '--cluster-port',
+    `${port + 1}`,
     '--cluster-announce-ip',
     '127.0.0.1',
     '--maxmemory-policy',
@@ -31,7 +35,7 @@ beforeAll(async () => {
   ];
   node = spawn('redis-server', [...settings, ...cluster], { stdio: 'ignore' });
   await takeAllSlots();
-  const env = { GATEHOUSE_REDIS_URL: `redis://127.0.0.1:${PORT}`, GATEHOUSE_REDIS_CLUSTER: 'true' };
+  const env = { GATEHOUSE_REDIS_URL: `redis://127.0.0.1:${port}`, GATEHOUSE_REDIS_CLUSTER: 'true' };
   server = await startGatehouse({ store: 'redis', env });
 });
 afterAll(async () => {
@@ -42,7 +46,7 @@ afterAll(async () => {
 
 /** A cluster of one node refuses keys that are not its own, as any node does. */
 async function takeAllSlots(): Promise<void> {
-  const redis = createRedis({ url: `redis://127.0.0.1:${PORT}` });
+  const redis = createRedis({ url: `redis://127.0.0.1:${port}` });
   const deadline = Date.now() + 15_000;
   for (;;) {
     try {
@@ -58,7 +62,7 @@ async function takeAllSlots(): Promise<void> {
 }
 
 it('is not mistaken for a single server', async () => {
-  const env = { GATEHOUSE_REDIS_URL: `redis://127.0.0.1:${PORT}` };
+  const env = { GATEHOUSE_REDIS_URL: `redis://127.0.0.1:${port}` };
   await expect(startGatehouse({ store: 'redis', env })).rejects.toMatchObject({ code: 'redis_is_cluster' });
 });
 
@@ -69,7 +73,7 @@ it('signs in, refreshes and refuses a replay on a Redis Cluster', async () => {
 });
 
 it('never names keys of two slots in one command', async () => {
-  const redis = createRedis({ url: `redis://127.0.0.1:${PORT}`, isCluster: true });
+  const redis = createRedis({ url: `redis://127.0.0.1:${port}`, isCluster: true });
   await redis.connect();
   try {
     const sealer = createSealer([sealingKeyFrom('a secret of more than thirty-two characters')]);

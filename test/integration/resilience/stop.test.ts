@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { basicOf, registerApplication, tokenRequest, type Application } from '../../support/application.ts';
 import { createDeployment, type Deployment } from '../../support/deployment.ts';
+import { eventually } from '../../support/eventually.ts';
 import type { GatehouseProcess } from '../../support/gatehouse-process.ts';
 
 const BODY = 'grant_type=client_credentials';
@@ -23,7 +24,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => deployment?.stop());
 
-/** A token request whose body is still on its way. */
+/** A token request that the server has begun to answer, and whose body is still on its way. */
 async function beginRequest(): Promise<{ finish: () => Promise<IncomingMessage>; pending: ClientRequest }> {
   const pending = request(`${deployment.issuer}/oauth/token`, {
     method: 'POST',
@@ -31,11 +32,13 @@ async function beginRequest(): Promise<{ finish: () => Promise<IncomingMessage>;
       authorization: basicOf(application),
       'content-type': 'application/x-www-form-urlencoded',
       'content-length': BODY.length,
+      // Node says that we may go on in the same breath in which it hands the request to the server.
+      expect: '100-continue',
     },
   });
   pending.on('error', () => {});
+  await once(pending, 'continue');
   pending.write(BODY.slice(0, 5));
-  await delay(300);
   return {
     pending,
     finish: async () => {
@@ -62,8 +65,7 @@ describe('SIGTERM', () => {
     const end = exited(server);
     const { finish } = await beginRequest();
     server.child.kill('SIGTERM');
-    await delay(500);
-    await expect(fetch(`${deployment.issuer}/healthz/live`)).rejects.toThrow();
+    await eventually(() => expect(fetch(`${deployment.issuer}/healthz/live`)).rejects.toThrow());
     const response = await finish();
     expect(response.statusCode).toBe(200);
     expect(response.headers['connection']).toBe('close');
@@ -89,26 +91,30 @@ describe('SIGTERM', () => {
 
   it('drains first: not ready, but serving, and asks to be left; another signal changes nothing', async () => {
     const before = await stopsRecorded();
-    const server = await deployment.startServer({ GATEHOUSE_SHUTDOWN_DRAIN_SECONDS: '3' });
+    const server = await deployment.startServer({ GATEHOUSE_SHUTDOWN_DRAIN_SECONDS: '6' });
     const end = exited(server);
+    const expectDraining = async (): Promise<void> => {
+      const ready = await fetch(`${deployment.issuer}/healthz/ready`);
+      expect({ status: ready.status, body: await ready.json() }).toMatchObject({
+        status: 503,
+        body: { status: 'draining' },
+      });
+    };
     const start = performance.now();
     server.child.kill('SIGTERM');
-    await delay(500);
+    await eventually(expectDraining);
     server.child.kill('SIGTERM');
     server.child.kill('SIGINT');
+    // For these two to arrive; where they are late, the time of its end still tells what they did.
     await delay(300);
-    const ready = await fetch(`${deployment.issuer}/healthz/ready`);
-    expect({ status: ready.status, body: await ready.json() }).toMatchObject({
-      status: 503,
-      body: { status: 'draining' },
-    });
+    await expectDraining();
     const token = await tokenRequest(deployment, application, { grant_type: 'client_credentials' });
     expect({ status: token.status, connection: token.headers.get('connection') }).toEqual({
       status: 200,
       connection: 'close',
     });
     expect(await end).toBe(0);
-    expect(performance.now() - start).toBeGreaterThanOrEqual(3_000);
+    expect(performance.now() - start).toBeGreaterThanOrEqual(6_000);
     expect(await stopsRecorded()).toBe(before + 1);
   }, 60_000);
 

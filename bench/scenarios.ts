@@ -43,6 +43,10 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: 'code', prepare: prepareRedemptions },
   { name: 'refresh', prepare: (input) => prepareRefreshes(input, input.population.application) },
   { name: 'refresh-eddsa', prepare: (input) => prepareRefreshes(input, input.population.quickApplication) },
+  {
+    name: 'refresh-eddsa-library',
+    prepare: (input) => prepareRefreshes(input, input.population.quickApplication, BY_THE_LIBRARY),
+  },
   { name: 'introspection', prepare: (input) => prepareIntrospection(input) },
   { name: 'introspection-library', prepare: (input) => prepareIntrospection(input, BY_THE_LIBRARY) },
   { name: 'introspection-person', prepare: prepareIntrospectionOfPerson },
@@ -67,14 +71,14 @@ async function prepareRedemptions(input: ScenarioInput): Promise<Load> {
 }
 
 /** Each token that a refresh returns goes back to the pool for the next one. */
-async function prepareRefreshes(input: ScenarioInput, application: Credentials): Promise<Load> {
+async function prepareRefreshes(input: ScenarioInput, application: Credentials, more = ''): Promise<Load> {
   const answers = await signInsFor(input, application, input.connections * REFRESH_TOKENS_PER_CONNECTION);
   const pool = answers.map(({ refresh_token: token }) => token);
   return {
     steps: [
       tokenStep(
         application,
-        () => `grant_type=refresh_token&refresh_token=${taken(pool)}`,
+        () => `grant_type=refresh_token&refresh_token=${taken(pool)}${more}`,
         ({ body }) => {
           pool.unshift((JSON.parse(body) as { refresh_token: string }).refresh_token);
         },

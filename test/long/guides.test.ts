@@ -15,6 +15,8 @@ const VARIABLE = ['sub', 'auth_time', 'updated_at', 'nonce', 'aud', 'exp', 'iat'
 
 // Commands start a process each, and a busy machine takes its time for that.
 jest.setTimeout(90_000);
+// One of some hundred pages did not come on a very busy machine. What stood there instead is told before the next try.
+jest.retryTimes(1, { logErrorsBeforeRetry: true });
 
 let browser: Browser;
 let server: TestServer;
@@ -71,7 +73,12 @@ async function setUpAuthenticator(): Promise<void> {
 }
 
 async function greeting(): Promise<Record<string, unknown>> {
-  await page.getByRole('heading', { name: 'Hello' }).waitFor();
+  try {
+    await page.getByRole('heading', { name: 'Hello' }).waitFor();
+  } catch (error) {
+    const shown = await page.locator('body').innerText();
+    throw new Error(`no greeting, but at ${page.url()}: ${shown.slice(0, 500)}`, { cause: error });
+  }
   return JSON.parse(await page.locator('pre').innerText()) as Record<string, unknown>;
 }
 

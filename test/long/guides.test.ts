@@ -15,8 +15,6 @@ const VARIABLE = ['sub', 'auth_time', 'updated_at', 'nonce', 'aud', 'exp', 'iat'
 
 // Commands start a process each, and a busy machine takes its time for that.
 jest.setTimeout(90_000);
-// One of some hundred pages did not come on a very busy machine. What stood there instead is told before the next try.
-jest.retryTimes(1, { logErrorsBeforeRetry: true });
 
 let browser: Browser;
 let server: TestServer;

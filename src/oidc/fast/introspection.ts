@@ -6,12 +6,12 @@ import type { ApiService } from '../../apis/service.ts';
 import type { Client } from '../../clients/client.ts';
 import { type Clock, epochSeconds } from '../../platform/clock.ts';
 import type { IsDead } from '../liveness.ts';
+import { stands } from '../standing.ts';
 import type { OidcStore, StoredPayload } from '../store/port.ts';
 import type { MayAsk } from '../token-readers.ts';
 import { mayBe } from '../token-ids.ts';
 import { CLIENT_PARAMETERS, isKnown } from './client.ts';
 import type { Form } from './request.ts';
-import { stands } from '../standing.ts';
 
 export const INTROSPECTION_PARAMETERS: ReadonlySet<string> = new Set([
   'token',

@@ -16,6 +16,7 @@ import type { IsDead } from '../liveness.ts';
 import { LEASE_SECONDS, questionOf } from '../refresh-answers.ts';
 import { type FindRefreshLimits, refreshTokenSeconds, whyRenewsNothing } from '../refresh-rules.ts';
 import type { AttemptToSpend } from '../spending.ts';
+import { stands } from '../standing.ts';
 import { mayBe } from '../token-ids.ts';
 import { CLIENT_PARAMETERS } from './client.ts';
 import { asGrant, asRefreshToken, type HeldRefreshToken } from './held.ts';
@@ -23,7 +24,6 @@ import { type RefreshTarget, targetOf } from './refresh-target.ts';
 import { type Issuing, issueRenewed, type Renewal } from './renewal.ts';
 import { type Form, SCOPE_WORD } from './request.ts';
 import type { SignerFor } from './signing.ts';
-import { stands } from '../standing.ts';
 
 export const REFRESH_PARAMETERS: ReadonlySet<string> = new Set([
   'grant_type',

@@ -8,9 +8,11 @@ import { normaliseIdentifier } from './identifier.ts';
 import { createParameterSets } from './parameter-sets.ts';
 import { isPossiblePassword, preparePassword } from './password.ts';
 import type { SignInThrottle } from './sign-in-throttle.ts';
-import { findLoginRow, replacePasswordHash, toAccount, type AccountRow } from './store.ts';
+import { awaitLoginRow, findLoginRow, replacePasswordHash, toAccount, type AccountRow } from './store.ts';
 
 const MAX_IDENTIFIER_CHARACTERS = 512;
+/** How often the password is compared anew because the account was changed meanwhile. */
+const MAX_COMPARISONS = 3;
 
 export interface PasswordAttempt {
   /** E-mail address or user name, as typed. */
@@ -72,6 +74,28 @@ export function createAuthenticationService({
     return isPossible && matches[ownIndex] === true;
   };
 
+  /**
+   * A hash takes its time, and the account may be changed in it: only what holds when it is over lets anybody in. That
+   * second look comes after a match alone, so it tells nobody anything.
+   */
+  const compareStanding = async (
+    slot: HashingSlot,
+    identifier: string,
+    password: string,
+  ): Promise<{ row: AccountRow | undefined; reason: string | undefined }> => {
+    let row = await findLoginRow(db, normaliseIdentifier(identifier));
+    for (let comparison = 0; comparison < MAX_COMPARISONS; comparison += 1) {
+      const reason = refusalReason(row, await compare(slot, row, password));
+      if (row === undefined || reason !== undefined) return { row, reason };
+      const standing = await awaitLoginRow(db, row.id);
+      if (standing?.password_hash === row.password_hash) {
+        return { row: standing, reason: refusalReason(standing, true) };
+      }
+      row = standing;
+    }
+    return { row, reason: 'changed_meanwhile' };
+  };
+
   const rehash = async (slot: HashingSlot, row: AccountRow, rawPassword: string): Promise<void> => {
     const old = row.password_hash;
     if (old === null || !needsRehash(old, parameters)) return;
@@ -93,9 +117,7 @@ export function createAuthenticationService({
     { identifier, password, deviceId }: PasswordAttempt,
     counted: { isKnownDevice: boolean; succeed: () => Promise<void> },
   ): Promise<PasswordResult> => {
-    const row = await findLoginRow(db, normaliseIdentifier(identifier));
-    const isMatch = await compare(slot, row, password);
-    const reason = refusalReason(row, isMatch);
+    const { row, reason } = await compareStanding(slot, identifier, password);
     if (row === undefined || reason !== undefined) {
       currentUnitOfWork()?.record({
         type: 'sign_in.failed',

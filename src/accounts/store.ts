@@ -109,6 +109,17 @@ export async function findLoginRow(db: Queryable, normalised: string): Promise<A
   return rows[0];
 }
 
+/**
+ * The row as it stands once every change of it that is under way has ended (`for share`): none can have been decided
+ * before this and be seen only after it.
+ */
+export async function awaitLoginRow(db: Queryable, id: string): Promise<AccountRow | undefined> {
+  const { rows } = await db.query<AccountRow>(`select ${COLUMNS} from accounts where id = $1 for share`, [
+    id,
+  ]);
+  return rows[0];
+}
+
 export async function listAccounts(
   db: Queryable,
   { pattern, after, limit }: { pattern: string | undefined; after: string | undefined; limit: number },

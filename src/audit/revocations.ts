@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Queryable } from '../platform/database.ts';
 import { uuidv7 } from '../platform/ids.ts';
@@ -73,6 +75,20 @@ export async function insertRevocation(tx: Queryable, revocation: Revocation): P
   );
 }
 
+/** When everything of one of those kinds was last ended for the account at once; undefined where it never was. */
+export async function findEndOfAll(
+  db: Queryable,
+  sub: string,
+  kinds: readonly ('account' | 'account_sessions')[],
+): Promise<Date | undefined> {
+  const { rows } = await db.query<{ before: Date | null }>(
+    `select max(before) as before from revocations
+      where kind = any ($2) and subject = $1`,
+    [sub, kinds],
+  );
+  return rows[0]?.before ?? undefined;
+}
+
 /** Removes at most `limit` revocations that can end nothing any more; returns how many. */
 export async function removeExpiredRevocations(
   db: Queryable,
@@ -88,7 +104,21 @@ export async function removeExpiredRevocations(
 /** Whether what was issued at `issuedAt` falls under the revocation. In whole seconds, as tokens carry their times. */
 export function isCovered(before: Date | undefined, issuedAt: Date | undefined): boolean {
   if (before === undefined || issuedAt === undefined) return true;
-  return Math.floor(issuedAt.getTime() / 1000) <= Math.floor(before.getTime() / 1000);
+  return secondOf(issuedAt) <= secondOf(before);
+}
+
+/**
+ * Waits until what is issued from now on falls under it no more, if it does now. A second at most, and only in that of
+ * the revocation itself.
+ */
+export async function afterSecondOf(before: Date | undefined, clock: Clock): Promise<void> {
+  const now = clock.now();
+  if (before === undefined || before > now || !isCovered(before, now)) return;
+  await delay((secondOf(before) + 1) * 1000 - now.getTime());
+}
+
+function secondOf(at: Date): number {
+  return Math.floor(at.getTime() / 1000);
 }
 
 interface Entry {

@@ -6,9 +6,10 @@
  */
 import type { Grant, KoaContextWithOIDC, Provider } from 'oidc-provider';
 
-import { consentKey, type RevocationList } from '../audit/revocations.ts';
+import { afterSecondOf, consentKey, type RevocationList } from '../audit/revocations.ts';
 import type { UnitOfWork } from '../audit/unit-of-work.ts';
 import type { Client } from '../clients/client.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Queryable } from '../platform/database.ts';
 import { digest } from '../platform/ids.ts';
 import { beyondScopes, requestedClaims } from './claims-parameter.ts';
@@ -25,6 +26,7 @@ export interface GrantDependencies {
   resources: Resources;
   authorizationDetails: AuthorizationDetails;
   clientOf: (providerClient: object) => Client | undefined;
+  clock: Clock;
 }
 
 /** More revocations of one client's grants in one session than anybody has patience for. */
@@ -43,6 +45,17 @@ export function grantIdFor(
   throw new Error('too many revoked grants in one session');
 }
 
+/**
+ * Times are whole seconds, so a grant of the very second in which the consent was withdrawn would be taken for one of
+ * before. Whoever makes one waits for the next, and decides afterwards.
+ */
+export async function afterWithdrawal(
+  { accountId, clientId }: { accountId: string; clientId: string },
+  { revocations, clock }: { revocations: Pick<RevocationList, 'endedUpTo'>; clock: Clock },
+): Promise<void> {
+  await afterSecondOf(revocations.endedUpTo('consent', consentKey({ sub: accountId, clientId })), clock);
+}
+
 /** What a grant is to hold: scopes of ours, claims that were asked for by name, and permissions of APIs. */
 export interface Granting {
   scopes: string[];
@@ -57,6 +70,7 @@ export function createLoadExistingGrant({
   resources,
   authorizationDetails,
   clientOf,
+  clock,
 }: GrantDependencies) {
   return async (ctx: KoaContextWithOIDC): Promise<Grant | undefined> => {
     const { oidc } = ctx;
@@ -64,6 +78,10 @@ export function createLoadExistingGrant({
     const account = oidc.account as unknown as ProviderAccount | undefined;
     if (!client || !account || !oidc.session) return undefined;
     const { Grant: GrantModel } = oidc.provider;
+    await afterWithdrawal(
+      { accountId: account.accountId, clientId: client.clientId },
+      { revocations, clock },
+    );
     await resources.narrowToPerson(ctx, account);
 
     const consented = (oidc.result as { consent?: { grantId?: string } } | undefined)?.consent?.grantId;

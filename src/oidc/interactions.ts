@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errors, type InteractionResults, type Provider } from 'oidc-provider';
 
 import type { Account, AccountService } from '../accounts/account.ts';
+import { signInTime } from '../accounts/sign-in-time.ts';
 import type { Api, Permission } from '../apis/api.ts';
 import { canonicalDetail } from '../apis/authorization-detail.ts';
 import type { ApiService } from '../apis/service.ts';
@@ -29,7 +30,7 @@ import {
 import { saveConsent, saveDetails } from './consents.ts';
 import { wordsOf } from './entitlement.ts';
 import { standingOf } from './former-apis.ts';
-import { grantIdFor, saveGrant } from './grants.ts';
+import { afterWithdrawal, grantIdFor, saveGrant } from './grants.ts';
 import { ACR_ONE_FACTOR, ACR_TWO_FACTORS, amrFor, type SecondFactorReason } from './requirements.ts';
 import type { PermissionsByApi } from './resources.ts';
 import { OIDC_SCOPES } from './scopes.ts';
@@ -181,8 +182,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
           accountId: account.sub,
           acr: ACR_ONE_FACTOR,
           amr: amrFor(undefined),
-          // From before the password was looked at: one that is changed meanwhile ends this sign-in too.
-          ts: Math.floor(startedAt.getTime() / 1000),
+          ts: await signInTime(dependencies, { account, startedAt }),
         },
       });
     },
@@ -207,6 +207,7 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
     grantConsent: async (exchange, interaction) => {
       const { client, account, step } = interaction;
       if (!account || step.name !== 'consent') throw new Error('consent needs an account and its own step');
+      await afterWithdrawal({ accountId: account.sub, clientId: client.clientId }, dependencies);
       const details = await detailsOf(exchange);
       const permissions = permissionsByApi(step.apis);
       const shown = step.details.map(({ detail }) => detail);

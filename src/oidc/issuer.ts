@@ -312,6 +312,7 @@ export function createIssuer(dependencies: IssuerDependencies): Issuer {
           resources,
           authorizationDetails,
           clientOf,
+          clock: dependencies.clock,
         }),
       }),
     });

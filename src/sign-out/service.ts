@@ -1,6 +1,6 @@
 import { appendInTransaction } from '../audit/append.ts';
 import type { Actor } from '../audit/events.ts';
-import { consentKey, insertRevocation, isCovered } from '../audit/revocations.ts';
+import { consentKey, findEndOfAll, insertRevocation, isCovered } from '../audit/revocations.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
@@ -120,6 +120,8 @@ export function createSignOutService({
 
     everywhere: (person, by, { offline = false } = {}) =>
       db.transaction(async (tx) => {
+        // A sign-in of this moment waits for it, to come before or after as a whole (accounts/sign-in-time.ts).
+        await tx.query('select 1 from accounts where id = $1 for no key update', [person.id]);
         const signedIn = await find(tx, person);
         // Looked for before they end.
         const grants = await offlineGrants(tx, person);
@@ -220,20 +222,6 @@ export function createSignOutService({
         return summary(signedIn, ended);
       }),
   };
-}
-
-/** When everything of those kinds was last ended at once, by whatever did it. */
-async function findEndOfAll(
-  db: Queryable,
-  sub: string,
-  kinds: readonly ('account' | 'account_sessions')[],
-): Promise<Date | undefined> {
-  const { rows } = await db.query<{ before: Date | null }>(
-    `select max(before) as before from revocations
-      where kind = any ($2) and subject = $1`,
-    [sub, kinds],
-  );
-  return rows[0]?.before ?? undefined;
 }
 
 /** When what the person let each of those clients do was last withdrawn, by the client's id. */

@@ -15,13 +15,14 @@ import { createSignInThrottle } from '../../../src/accounts/sign-in-throttle.ts'
 import { createAuditLog, type AuditLog } from '../../../src/audit/log.ts';
 import { runInUnitOfWork } from '../../../src/audit/unit-of-work.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
-import type { Database } from '../../../src/platform/database.ts';
+import type { Database, Queryable } from '../../../src/platform/database.ts';
 import { randomToken } from '../../../src/platform/ids.ts';
 import { createRateLimiter, type GrowingDelay } from '../../../src/platform/rate-limit.ts';
 import { createRedis } from '../../../src/platform/redis.ts';
 import { createSealer } from '../../../src/platform/seal.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { buildAccount, CHEAP_PARAMETERS, TEST_OPERATOR } from '../../support/factories/account.ts';
+import { startWhile } from '../../support/locks.ts';
 import { createTestRedis } from '../../support/redis.ts';
 
 const OTHER_PARAMETERS: HashParameters = { memoryKib: 128, iterations: 2, parallelism: 1 };
@@ -214,6 +215,51 @@ describe('signing in by password', () => {
       [account.id],
     );
     expect(rows).toEqual([{ payload: { rehashed: true } }]);
+  });
+});
+
+describe('an account that is changed while its password is being compared', () => {
+  const FRESH_HASH = 'update accounts set password_hash = $2 where id = $1';
+
+  async function attemptWhile(change: (tx: Queryable, account: Changed) => Promise<unknown>) {
+    const account = await buildAccount({ db: database.db });
+    return startWhile(
+      database.db,
+      (tx) => change(tx, account),
+      () => open().attempt({ identifier: account.email, password: account.password }),
+    );
+  }
+  type Changed = Awaited<ReturnType<typeof buildAccount>>;
+
+  it('lets nobody in by the password of before', async () => {
+    const other = await buildAccount({ db: database.db, password: 'nine quiet herons' });
+    const outcome = await attemptWhile(async (tx, { id }) =>
+      tx.query(FRESH_HASH, [id, await hashOf(other.id)]),
+    );
+    expect(outcome).toMatchObject({ status: 'fulfilled', value: { kind: 'refused' } });
+    expect(await lastEvent()).toMatchObject({
+      type: 'sign_in.failed',
+      payload: { reason: 'wrong_password' },
+    });
+  });
+
+  it('lets nobody in once it is disabled', async () => {
+    const outcome = await attemptWhile(async (tx, { id }) =>
+      tx.query('update accounts set disabled_at = now() where id = $1', [id]),
+    );
+    expect(outcome).toMatchObject({ status: 'fulfilled', value: { kind: 'refused' } });
+    expect(await lastEvent()).toMatchObject({
+      type: 'sign_in.failed',
+      payload: { reason: 'account_disabled' },
+    });
+  });
+
+  it('lets in by a password that was only hashed anew', async () => {
+    const same = await buildAccount({ db: database.db });
+    const outcome = await attemptWhile(async (tx, { id }) =>
+      tx.query(FRESH_HASH, [id, await hashOf(same.id)]),
+    );
+    expect(outcome).toMatchObject({ status: 'fulfilled', value: { kind: 'ok' } });
   });
 });
 

@@ -23,11 +23,9 @@ import { exchangeOf, setScene, signInAtFront } from '../../support/exchange.ts';
 import { startGatehouse, type StoreKind, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson, type Person, type Visited } from '../../support/person.ts';
 import { recordedOf } from '../../support/recorded.ts';
+import { startOfSecond } from '../../support/seconds.ts';
 
 type Credentials = Awaited<ReturnType<typeof registerPerson>>;
-
-/** Times are whole seconds: what is given in that of the withdrawal falls under it as well. */
-const nextSecond = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1_050));
 
 describe.each<StoreKind>(['postgres', 'redis'])('a consent, with sessions in %s', (store) => {
   let server: TestServer;
@@ -101,10 +99,11 @@ describe.each<StoreKind>(['postgres', 'redis'])('a consent, with sessions in %s'
     expect(await server.subjects.consents.list(credentials.account.id)).toMatchObject([
       { clientId: application.clientId, scopes: expect.arrayContaining(['offline_access', 'openid']) },
     ]);
+    await startOfSecond();
     await withdraw(credentials, application);
     expect(await server.subjects.consents.list(credentials.account.id)).toEqual([]);
 
-    await nextSecond();
+    await server.subjects.revocations.refresh();
     const silent = authorizationRequest(server, application, { prompt: 'none' });
     const { url } = await person.open(silent.url);
     expect(url.searchParams.get('error')).toBe('consent_required');
@@ -129,8 +128,9 @@ describe.each<StoreKind>(['postgres', 'redis'])('a consent, with sessions in %s'
     const person = createPerson(server.issuer);
     const before = await signIn(person, application, credentials);
     const { request, page } = await visit(person, application, credentials);
+    await startOfSecond();
     await withdraw(credentials, application);
-    await nextSecond();
+    await server.subjects.revocations.refresh();
     const code = codeOf(await allow(person, page));
     const after = await tokensOf(await redeem(server, application, { code, verifier: request.verifier }));
     expect(await isActive(application, after.access_token)).toBe(true);

@@ -5,10 +5,10 @@ import { endPayload, endPayloadsOfGrant, putPayload } from '../../../src/oidc/st
 import { endSession, saveSession } from '../../../src/oidc/store/postgres-sessions.ts';
 import { createPostgresStore } from '../../../src/oidc/store/postgres-store.ts';
 import { grantDigestOf, idDigestOf, toRecord, uidDigestOf } from '../../../src/oidc/store/records.ts';
-import type { Queryable } from '../../../src/platform/database.ts';
 import { createSealer, sealingKeyFrom } from '../../../src/platform/seal.ts';
 import { createTestClock } from '../../support/clock.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { startWhile } from '../../support/locks.ts';
 
 const sealer = createSealer([sealingKeyFrom('a secret of more than thirty-two characters')]);
 const clock = createTestClock();
@@ -25,33 +25,10 @@ describe('writing and ending at the same moment in PostgreSQL', () => {
   });
   afterAll(() => database.drop());
 
-  async function startWhile<T>(
-    first: (tx: Queryable) => Promise<unknown>,
-    second: () => Promise<T>,
-  ): Promise<PromiseSettledResult<T>> {
-    const started = await database.db.transaction(async (tx) => {
-      await first(tx);
-      const outcome = Promise.allSettled([second()]);
-      await waitsForLock();
-      return { outcome };
-    });
-    return (await started.outcome)[0];
-  }
-
-  async function waitsForLock(): Promise<void> {
-    for (let attempt = 0; attempt < 200; attempt += 1) {
-      const { rows } = await database.db.query(
-        `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-      );
-      if (rows.length > 0) return;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    throw new Error('the second statement did not wait for the first');
-  }
-
   it('refuses a token whose grant is just being destroyed', async () => {
     await store.upsert('Grant', 'g1', {}, 60);
     const written = await startWhile(
+      database.db,
       async (tx) => {
         await endPayload(tx, 'Grant', grantDigestOf('g1'), { now, forgetAt: later });
         await endPayloadsOfGrant(tx, grantDigestOf('g1'), { now, forgetAt: later });
@@ -65,6 +42,7 @@ describe('writing and ending at the same moment in PostgreSQL', () => {
   it('removes a token that is just being written when its grant is destroyed', async () => {
     await store.upsert('Grant', 'g2', {}, 60);
     await startWhile(
+      database.db,
       (tx) => putPayload(tx, 'AccessToken', toRecord(sealer, 'AccessToken', 'at2', { grantId: 'g2' }), later),
       () => store.destroy('Grant', 'g2'),
     );
@@ -87,6 +65,7 @@ describe('writing and ending at the same moment in PostgreSQL', () => {
   it('refuses to save a session that is just being ended', async () => {
     await store.saveSession('s1', { uid: 'u1' }, 60);
     const saved = await startWhile(
+      database.db,
       (tx) => endSession(tx, { uidDigest: uidDigestOf('u1') }, { now, forgetAt: later }),
       () => store.saveSession('s1', { uid: 'u1' }, 60, { baseline: {} }),
     );
@@ -97,6 +76,7 @@ describe('writing and ending at the same moment in PostgreSQL', () => {
   it('does not find an id that a session got at the moment of its end', async () => {
     await store.saveSession('s2', { uid: 'u2' }, 60);
     await startWhile(
+      database.db,
       (tx) => saveSession(tx, session('s2-new', 'u2')),
       () => store.endSession('u2'),
     );
@@ -108,6 +88,7 @@ describe('writing and ending at the same moment in PostgreSQL', () => {
     await store.saveSession('s3', { uid: 'u3' }, 60);
     const other = { uid: 'u3', authorizations: { other: { sid: 'o' } } };
     await startWhile(
+      database.db,
       (tx) => saveSession(tx, session('s3', 'u3')),
       () => store.saveSession('s3', other, 60, { baseline: {} }),
     );

@@ -6,17 +6,57 @@ import type { HashParameters } from '../src/accounts/hashing/hasher.ts';
 import { createHashingPool } from '../src/accounts/hashing/pool.ts';
 import { loadConfig } from '../src/config/load.ts';
 import type { Load } from './load.ts';
-import { measure, type Measurement } from './measure.ts';
+import { measure, measureWarm, type MeasuringInput, type Measurement } from './measure.ts';
 import { listProcesses, timeBetween, timesOf } from './processor-time.ts';
 
-export interface KoaFloor {
-  measure: (options: { seconds: number; connections: number }) => Promise<Measurement>;
+/** Koa that reads the form by hand, and Koa with koa-body. */
+export const KOA_FLOORS = { bare: 'bare Koa POST', parser: 'koa-body POST' } as const;
+export type KoaFloorName = keyof typeof KOA_FLOORS;
+/** Processor time for one request, in microseconds; absent where it cannot be seen. */
+export type KoaTimes = Partial<Record<KoaFloorName, number>>;
+
+export interface KoaFloors {
+  /** Flat out, for the table. */
+  measure: (options: { seconds: number; connections: number }) => Promise<Measurement[]>;
+  /** What each takes where it gets so many requests a second. */
+  timesAt: (ratePerSecond: number, options: { seconds: number; connections: number }) => Promise<KoaTimes>;
   stop: () => Promise<void>;
 }
 
-/** One process for the whole run, so that its code is as warm as the server's. */
-export async function startKoaFloor(): Promise<KoaFloor> {
-  const child = fork(path.join(import.meta.dirname, 'koa-floor.process.ts'));
+/** Two processes for the whole run, so that their code is as warm as the server's. */
+export async function startKoaFloors(): Promise<KoaFloors> {
+  const floors = await Promise.all((Object.keys(KOA_FLOORS) as KoaFloorName[]).map(startKoaFloor));
+  return {
+    measure: async (options) => {
+      const measured: Measurement[] = [];
+      for (const floor of floors) measured.push(await floor.measure(options));
+      return measured;
+    },
+    timesAt: async (ratePerSecond, options) => {
+      const times: KoaTimes = {};
+      for (const { name, measureWarm: measureFloor } of floors) {
+        const { server } = (await measureFloor({ ...options, ratePerSecond })).cpuMicroseconds;
+        if (server !== undefined) times[name] = server;
+      }
+      return times;
+    },
+    stop: async () => {
+      await Promise.all(floors.map(({ stop }) => stop()));
+    },
+  };
+}
+
+type KoaMeasuring = Pick<MeasuringInput, 'seconds' | 'connections' | 'ratePerSecond'>;
+
+interface KoaFloor {
+  name: KoaFloorName;
+  measure: (options: KoaMeasuring) => Promise<Measurement>;
+  measureWarm: (options: KoaMeasuring) => Promise<Measurement>;
+  stop: () => Promise<void>;
+}
+
+async function startKoaFloor(name: KoaFloorName): Promise<KoaFloor> {
+  const child = fork(path.join(import.meta.dirname, 'koa-floor.process.ts'), [name]);
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const port = await new Promise<number>((resolve, reject) => {
     child.once('message', (message) => resolve(message as number));
@@ -31,16 +71,18 @@ export async function startKoaFloor(): Promise<KoaFloor> {
       },
     ],
   };
+  const input = (options: KoaMeasuring): MeasuringInput => ({
+    name: KOA_FLOORS[name],
+    url: `http://127.0.0.1:${port}`,
+    processorTimes: async () => ({
+      server: timesOf((await listProcesses()).filter(({ pid }) => pid === child.pid)),
+    }),
+    ...options,
+  });
   return {
-    measure: (options) =>
-      measure(load, {
-        name: 'bare Koa POST',
-        url: `http://127.0.0.1:${port}`,
-        processorTimes: async () => ({
-          server: timesOf((await listProcesses()).filter(({ pid }) => pid === child.pid)),
-        }),
-        ...options,
-      }),
+    name,
+    measure: (options) => measure(load, input(options)),
+    measureWarm: (options) => measureWarm(load, input(options)),
     stop: async () => {
       child.kill('SIGKILL');
       await ended;

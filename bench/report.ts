@@ -1,16 +1,23 @@
-import type { HashingFloor } from './floors.ts';
+import { type HashingFloor, KOA_FLOORS, type KoaFloorName, type KoaTimes } from './floors.ts';
 import type { FloodMeasurement } from './login-flood.ts';
 import type { Machine } from './machine.ts';
 import type { Measurement } from './measure.ts';
 import type { SetUpName } from './set-ups.ts';
 import type { WorkersMeasurement } from './workers.ts';
 
+const KOA_FLOOR_NAMES = Object.keys(KOA_FLOORS) as KoaFloorName[];
+
+export interface MeasuredScenario extends Measurement {
+  /** What Koa alone took for as many requests a second, before and after. */
+  koa: KoaTimes[];
+}
+
 export interface SetUpReport {
   name: SetUpName;
   stores: string;
-  /** Of its own, before everything else. */
-  floor: Measurement;
-  scenarios: Measurement[];
+  /** Flat out, before everything else. */
+  floors: Measurement[];
+  scenarios: MeasuredScenario[];
   loginFlood: FloodMeasurement[];
 }
 
@@ -39,23 +46,20 @@ export function formatHashing({ workers, parameters, ...floor }: HashingFloor): 
   );
 }
 
-export function formatSetUp({ name, stores, floor, scenarios, loginFlood }: SetUpReport): string {
-  const floorCpu = floor.cpuMicroseconds.server;
-  const rows = [floor, ...scenarios].map((each) => {
+export function formatSetUp({ name, stores, floors, scenarios, loginFlood }: SetUpReport): string {
+  const row = (each: Measurement, behind: readonly string[]): string[] => [
+    each.name,
+    each.perSecond.toFixed(0),
+    milliseconds(each.p50Ms),
+    milliseconds(each.p99Ms),
+    micro(each.cpuMicroseconds.server),
+    ...behind,
+    each.failures === 0 ? '' : `${each.failures} FAILED`,
+  ];
+  const rows = scenarios.map((each) => {
     const { server, hashing, postgres, redis } = each.cpuMicroseconds;
-    const below = each.floorMicroseconds ?? floorCpu;
-    return [
-      each.name,
-      each.perSecond.toFixed(0),
-      milliseconds(each.p50Ms),
-      milliseconds(each.p99Ms),
-      micro(server),
-      server !== undefined && Number.isFinite(server) && below ? (server / below).toFixed(1) : '–',
-      each === floor ? '' : micro(hashing),
-      each === floor ? '' : micro(postgres),
-      each === floor ? '' : micro(redis),
-      each.failures === 0 ? '' : `${each.failures} FAILED`,
-    ];
+    const multiples = KOA_FLOOR_NAMES.map((floor) => multipleOf(each.koa, floor, server));
+    return row(each, [...multiples, micro(hashing), micro(postgres), micro(redis)]);
   });
   const heads = [
     '',
@@ -64,11 +68,13 @@ export function formatSetUp({ name, stores, floor, scenarios, loginFlood }: SetU
     'p99 ms',
     'CPU µs',
     '× Koa',
+    '× koa-body',
     'hashing µs',
     'PostgreSQL µs',
     'Redis µs',
     '',
   ];
+  const floorRows = floors.map((each) => row(each, ['', '', '', '', '']));
   const flood = loginFlood.map(({ flooding, signInsPerSecond, busyPerSecond, tokens, failures }) => [
     flooding === 0 ? 'idle' : `${flooding} sign-ins at once`,
     tokens.perSecond.toFixed(0),
@@ -82,10 +88,18 @@ export function formatSetUp({ name, stores, floor, scenarios, loginFlood }: SetU
   return [
     `${name}: ${stores}`,
     '',
-    formatTable([heads, ...rows]),
+    formatTable([heads, ...floorRows, ...rows]),
     ...(flood.length > 0 ? ['', formatTable([floodHeads, ...flood])] : []),
     '',
   ].join('\n');
+}
+
+/** How many times as much as Koa alone takes for the same number of requests. */
+function multipleOf(koa: readonly KoaTimes[], floor: KoaFloorName, microseconds: number | undefined): string {
+  const times = koa.map((each) => each[floor]).filter((each) => each !== undefined);
+  if (times.length === 0 || microseconds === undefined || !Number.isFinite(microseconds)) return '–';
+  const mean = times.reduce((sum, each) => sum + each, 0) / times.length;
+  return (microseconds / mean).toFixed(1);
 }
 
 export function formatWorkers(measured: readonly WorkersMeasurement[]): string {
@@ -123,9 +137,9 @@ export function listFailures({ setUps, workers }: Report): string[] {
   const ofWorkers = workers
     .filter(({ failures }) => failures > 0)
     .map(({ name, failures, firstFailure }) => `workers, ${name}: ${failures} failed, first ${firstFailure}`);
-  const ofSetUps = setUps.flatMap(({ name, floor, scenarios, loginFlood }) =>
+  const ofSetUps = setUps.flatMap(({ name, floors, scenarios, loginFlood }) =>
     [
-      floor,
+      ...floors,
       ...scenarios,
       ...loginFlood.map(({ tokens }) => tokens),
       ...loginFlood.map((flood) => ({ ...flood, name: `${flood.flooding} sign-ins at once` })),

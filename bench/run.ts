@@ -4,10 +4,11 @@
  */
 import { writeFile } from 'node:fs/promises';
 
-import { measureHashing, startKoaFloor } from './floors.ts';
+import { type KoaFloors, type KoaTimes, measureHashing, startKoaFloors } from './floors.ts';
+import type { Load } from './load.ts';
 import { measureLoginFlood } from './login-flood.ts';
 import { describeMachine, describePostgres, describeRedis } from './machine.ts';
-import { measure } from './measure.ts';
+import { measureWarm, type MeasuringInput, warmUp } from './measure.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
 import { populate } from './preparation.ts';
 import { formatProfile, readProfile, summarise } from './profile.ts';
@@ -17,6 +18,7 @@ import {
   formatSetUp,
   formatWorkers,
   listFailures,
+  type MeasuredScenario,
   type Report,
   type SetUpReport,
 } from './report.ts';
@@ -29,7 +31,7 @@ const LOGIN_FLOOD = 'login-flood';
 const HASHING = 'argon2';
 const WORKERS = 'workers';
 const FLOODS = [16, 64];
-/** Of the time that is measured, so much again for the floor before it, and after it. */
+/** Of the time that is measured, so much again for each floor before it, and after it. */
 const FLOOR_SHARE = 0.25;
 
 let options: BenchOptions | undefined;
@@ -111,9 +113,7 @@ async function measureSetUp(
   isInterrupted: () => boolean,
 ): Promise<SetUpReport> {
   const { seconds, connections, workers, profileDirectory, isQuick } = options;
-  const koa = await startKoaFloor();
-  const below = async (): Promise<number | undefined> =>
-    (await koa.measure({ seconds: seconds * FLOOR_SHARE, connections })).cpuMicroseconds.server;
+  const koa = await startKoaFloors();
   const setUp = await startSetUp(name, { services, profileDirectory, workers }).catch(
     async (error: unknown) => {
       await koa.stop();
@@ -122,12 +122,12 @@ async function measureSetUp(
   );
   let report: SetUpReport;
   try {
-    const floor = await koa.measure({ seconds, connections });
+    const floors = await koa.measure({ seconds, connections });
     const population = await populate(setUp);
     report = {
       name,
       stores: await describeStores(name, services),
-      floor,
+      floors,
       scenarios: [],
       loginFlood: [],
     };
@@ -136,13 +136,9 @@ async function measureSetUp(
       const load = await prepare({ setUp, population, seconds, connections });
       const { issuer: url, processorTimes } = setUp;
       const applied = { url, connections, processorTimes, seconds: Math.max(seconds, leastSeconds) };
-      const before = isQuick ? undefined : await below();
-      const measured = await measure(load, { name: scenario, ...applied });
-      const after = isQuick ? undefined : await below();
-      report.scenarios.push({
-        ...measured,
-        floorMicroseconds: before !== undefined && after !== undefined ? (before + after) / 2 : undefined,
-      });
+      report.scenarios.push(
+        await measureBesideKoa(load, { name: scenario, ...applied }, isQuick ? undefined : koa),
+      );
     }
     if (isWanted(options, LOGIN_FLOOD) && !isInterrupted()) {
       const floods = isQuick ? FLOODS.slice(0, 1) : FLOODS;
@@ -154,6 +150,26 @@ async function measureSetUp(
   }
   await printProfile(options, setUp.pid, report);
   return report;
+}
+
+/**
+ * With what Koa alone takes for as many requests a second, right before and right after: neighbours come and go, and
+ * flat out Koa takes many requests from each turn of the event loop, as nothing that does more can.
+ */
+async function measureBesideKoa(
+  load: Load,
+  input: MeasuringInput,
+  koa: KoaFloors | undefined,
+): Promise<MeasuredScenario> {
+  const { requestsPerSecond, rest } = await warmUp(load, input);
+  const times = (): Promise<KoaTimes> | undefined =>
+    koa?.timesAt(requestsPerSecond, {
+      seconds: input.seconds * FLOOR_SHARE,
+      connections: input.connections,
+    });
+  const before = await times();
+  const measured = await measureWarm(rest, input);
+  return { ...measured, koa: [before, await times()].filter((each) => each !== undefined) };
 }
 
 /** The server writes its profile when it has ended. */

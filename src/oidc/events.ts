@@ -7,13 +7,14 @@ import { decodeJwt } from 'jose';
 import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
 
 import type { AuthorizationDetail } from '../apis/authorization-detail.ts';
-import type { AuditEvent, Issued } from '../audit/events.ts';
+import type { AuditEvent } from '../audit/events.ts';
 import { currentUnitOfWork, type UnitOfWork } from '../audit/unit-of-work.ts';
 import { type Clock, epochSeconds } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { detailsForRecord } from './authorization-details.ts';
 import { HonestRetry } from './errors.ts';
 import { requireConsent } from './grants.ts';
+import { type Given, issuanceRecord } from './issuance-record.ts';
 import { encryptedIdToken, saysActive } from './messages.ts';
 import { presentedToken } from './structured-tokens.ts';
 import { exchangeRecord, requireLiveExchange } from './token-exchange/record.ts';
@@ -136,31 +137,20 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
   const answer = ctx.body as TokenAnswer;
   const grantType = String(params?.['grant_type']);
   // The library writes `exp` into what it stores and signs, not always into the object: there its life is known.
-  const expiryOf = (token: { exp?: unknown; expiration?: unknown } | undefined): { expires_at?: string } => {
+  const expiryOf = (token: { exp?: unknown; expiration?: unknown } | undefined): number | undefined => {
     const exp = Number(token?.exp ?? epochSeconds(clock) + Number(token?.expiration));
-    return Number.isFinite(exp) ? { expires_at: new Date(exp * 1000).toISOString() } : {};
+    return Number.isFinite(exp) ? exp : undefined;
   };
-  const issued: Issued[] = [];
-  const issue = (
-    kind: Issued['kind'],
-    value: string | undefined,
-    token?: object,
-    signedBy?: string,
-  ): void => {
-    if (value)
-      issued.push({
-        kind,
-        fingerprint: fingerprint(value),
-        ...expiryOf(token),
-        ...(signedBy === undefined ? kidOf(value) : { kid: signedBy }),
-      });
+  const given: Given[] = [];
+  const give = (kind: Given['kind'], value: string | undefined, token?: object, signedBy?: string): void => {
+    if (value) given.push({ kind, value, expiresAt: expiryOf(token), kid: signedBy ?? kidOf(value) });
   };
-  issue('access_token', answer.access_token, entities.AccessToken ?? entities.ClientCredentials);
+  give('access_token', answer.access_token, entities.AccessToken ?? entities.ClientCredentials);
   // One that does not rotate comes along with the answer, but it is the one that was presented.
   const isKept = grantType === 'refresh_token' && !entities.RotatedRefreshToken;
-  if (!isKept) issue('refresh_token', answer.refresh_token, entities.RefreshToken);
+  if (!isKept) give('refresh_token', answer.refresh_token, entities.RefreshToken);
   const encrypted = encryptedIdToken(ctx);
-  issue('id_token', answer.id_token, encrypted ?? claimsOf(answer.id_token), encrypted?.kid);
+  give('id_token', answer.id_token, encrypted ?? claimsOf(answer.id_token), encrypted?.kid);
 
   const audience = (entities.AccessToken ?? entities.ClientCredentials)?.aud;
   // What was spent decides since when the authority stands: something revoked in the meantime must win.
@@ -174,19 +164,22 @@ function recordIssuance(ctx: KoaContextWithOIDC, { fingerprint, onGrant, clock }
     requireConsent(entities.Grant ?? {}, unit);
   }
   requireLiveExchange(ctx, unit);
-  unit?.record({
-    type: 'token.issued',
-    outcome: 'success',
-    ...subjectOf(ctx),
-    payload: {
-      grant_type: grantType,
-      issued,
-      ...(answer.scope ? { scope: answer.scope } : {}),
-      ...(typeof audience === 'string' ? { resource: [audience] } : {}),
-      ...detailsForRecord(answer.authorization_details, fingerprint),
-      ...exchangeRecord(ctx, fingerprint),
-    },
-  });
+  unit?.record(
+    issuanceRecord(
+      {
+        ...subjectOf(ctx),
+        grantType,
+        given,
+        scope: answer.scope,
+        api: typeof audience === 'string' ? audience : undefined,
+        more: {
+          ...detailsForRecord(answer.authorization_details, fingerprint),
+          ...exchangeRecord(ctx, fingerprint),
+        },
+      },
+      fingerprint,
+    ),
+  );
   const clientId = ctx.oidc.client?.clientId;
   unit?.onCommit(async () => onGrant?.(grantType, 'success', clientId));
 }
@@ -217,11 +210,10 @@ export function requireLiveAuthority(
 }
 
 /** Of what is a signed JWT: three parts. Opaque tokens have one, encrypted ones five. */
-function kidOf(token: string): { kid?: string } {
+function kidOf(token: string): string | undefined {
   const [header = '', ...rest] = token.split('.');
-  if (rest.length !== 2) return {};
-  const { kid } = JSON.parse(Buffer.from(header, 'base64url').toString()) as { kid?: string };
-  return kid === undefined ? {} : { kid };
+  if (rest.length !== 2) return undefined;
+  return (JSON.parse(Buffer.from(header, 'base64url').toString()) as { kid?: string }).kid;
 }
 
 function claimsOf(token: string | undefined): object | undefined {

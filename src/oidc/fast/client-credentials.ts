@@ -6,6 +6,7 @@ import type { Client } from '../../clients/client.ts';
 import { type Clock, epochSeconds } from '../../platform/clock.ts';
 import { randomToken } from '../../platform/ids.ts';
 import { accessTokenSeconds, intersect, permittedToClient, wordsOf } from '../entitlement.ts';
+import { issuanceRecord } from '../issuance-record.ts';
 import { OIDC_SCOPES } from '../scopes.ts';
 import { isKnownApi } from './api.ts';
 import { CLIENT_PARAMETERS } from './client.ts';
@@ -69,24 +70,16 @@ export async function issueToMachine(
   });
   return {
     answer: { access_token: token, expires_in: lifeSeconds, scope: granted, token_type: 'Bearer' },
-    record: {
-      type: 'token.issued',
-      outcome: 'success',
-      clientId: client.clientId,
-      payload: {
-        grant_type: grantType,
-        issued: [
-          {
-            kind: 'access_token',
-            fingerprint: fingerprint(token),
-            expires_at: new Date(expiresAt * 1000).toISOString(),
-            kid,
-          },
-        ],
+    record: issuanceRecord(
+      {
+        clientId: client.clientId,
+        grantType,
+        given: [{ kind: 'access_token', value: token, expiresAt, kid }],
         scope: granted,
-        resource: [api.identifier],
+        api: api.identifier,
       },
-    },
+      fingerprint,
+    ),
   };
 }
 

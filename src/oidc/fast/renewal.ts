@@ -1,5 +1,4 @@
 /** What a refresh that is allowed gives: an access token, the next refresh token, an ID token, and their record. */
-import type { Issued } from '../../audit/events.ts';
 import type { UnitOfWork } from '../../audit/unit-of-work.ts';
 import type { Client } from '../../clients/client.ts';
 import { type Clock, epochSeconds } from '../../platform/clock.ts';
@@ -8,6 +7,7 @@ import { accessTokenSeconds, wordsOf } from '../entitlement.ts';
 import { requireLiveAuthority } from '../events.ts';
 import type { ProviderAccount } from '../find-account.ts';
 import { requireConsent } from '../grants.ts';
+import { type Given, issuanceRecord } from '../issuance-record.ts';
 import { stageAnswer } from '../refresh-answers.ts';
 import type { Model, OidcStore, StoredPayload } from '../store/port.ts';
 import type { StructuredTokens } from '../structured-tokens.ts';
@@ -44,14 +44,8 @@ export interface Renewal {
   question: string;
 }
 
-/** One thing that the answer gives. */
-interface Given {
-  kind: Issued['kind'];
-  value: string;
-  /** Seconds. */
+interface Renewed extends Given {
   expiresAt: number;
-  /** What signed it. */
-  kid?: string;
   /** What of it is kept; of a JWT, nothing. */
   stored?: { model: Model; payload: StoredPayload; lifeSeconds: number };
 }
@@ -106,32 +100,28 @@ function record(
   requireLiveAuthority(token, unit);
   requireConsent(grant, unit);
   const { grantId, sessionUid } = token;
-  unit.record({
-    type: 'token.issued',
-    outcome: 'success',
-    accountId: person.id,
-    clientId: client.clientId,
-    grantId,
-    ...(sessionUid === undefined ? {} : { sessionUid }),
-    payload: {
-      grant_type: GRANT_TYPE,
-      issued: given.map(({ kind, value, expiresAt, kid }) => ({
-        kind,
-        fingerprint: fingerprint(value),
-        expires_at: new Date(expiresAt * 1000).toISOString(),
-        ...(kid === undefined ? {} : { kid }),
-      })),
-      scope: target.scope.join(' '),
-      ...(target.at && { resource: [target.at.api.identifier] }),
-    },
-  });
+  unit.record(
+    issuanceRecord(
+      {
+        accountId: person.id,
+        clientId: client.clientId,
+        grantId,
+        ...(sessionUid === undefined ? {} : { sessionUid }),
+        grantType: GRANT_TYPE,
+        given,
+        scope: target.scope.join(' '),
+        api: target.at?.api.identifier,
+      },
+      fingerprint,
+    ),
+  );
 }
 
 async function accessTokenOf(
   { token, client, target, signAccessToken }: Renewal,
   { issuedAt, lifeSeconds }: { issuedAt: number; lifeSeconds: number },
   { issuer, carry }: Issuing,
-): Promise<Given> {
+): Promise<Renewed> {
   const { accountId, grantId, sessionUid, expiresWithSession, sid, authTime, clientId } = token;
   const [iat, exp] = [issuedAt, issuedAt + lifeSeconds];
   const scope = target.scope.join(' ');
@@ -173,7 +163,7 @@ async function accessTokenOf(
 }
 
 /** The next of the family: as the one that was spent, but for its times. */
-function successorOf({ token, refreshTokenSeconds: lifeSeconds }: Renewal, issuedAt: number): Given {
+function successorOf({ token, refreshTokenSeconds: lifeSeconds }: Renewal, issuedAt: number): Renewed {
   const expiresAt = issuedAt + lifeSeconds;
   const gty = renewedBy(token.gty);
   const { iiat = token.iat, ...kept } = token;
@@ -193,7 +183,7 @@ async function idTokenOf(
   { client, person, token, grant, requested, target, signIdToken }: Renewal,
   issuedAt: number,
   { issuer, idTokenSeconds }: Issuing,
-): Promise<Given | undefined> {
+): Promise<Renewed | undefined> {
   if (!signIdToken) return undefined;
   // Where the access token opens userinfo, the rest is told there (OIDC Core §5.4); some clients read nothing else.
   const isToldHere = target.at !== undefined || client.claimsInIdToken;

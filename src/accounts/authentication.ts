@@ -87,7 +87,8 @@ export function createAuthenticationService({
     for (let comparison = 0; comparison < MAX_COMPARISONS; comparison += 1) {
       const reason = refusalReason(row, await compare(slot, row, password));
       if (row === undefined || reason !== undefined) return { row, reason };
-      const standing = await awaitLoginRow(db, row.id);
+      const { id } = row;
+      const standing = await db.transaction((tx) => awaitLoginRow(tx, id));
       if (standing?.password_hash === row.password_hash) {
         return { row: standing, reason: refusalReason(standing, true) };
       }

@@ -1,4 +1,4 @@
-import { afterSecondOf, findEndOfAll } from '../audit/revocations.ts';
+import { afterSecondOf, findEnd } from '../audit/revocations.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { awaitLoginRow } from './store.ts';
@@ -17,14 +17,14 @@ export async function signInTime(
   { account, startedAt }: { account: { id: string; sub: string }; startedAt: Date },
 ): Promise<number> {
   const started = Math.floor(startedAt.getTime() / 1000);
-  const endedAt = await findEndOfAll(db, account.sub, KINDS);
+  const endedAt = await findEnd(db, account.sub, KINDS);
   if (endedAt === undefined || endedAt >= startedAt || Math.floor(endedAt.getTime() / 1000) < started) {
     return started;
   }
   await afterSecondOf(endedAt, clock);
   const lastEndedAt = await db.transaction(async (tx) => {
     await awaitLoginRow(tx, account.id);
-    return findEndOfAll(tx, account.sub, KINDS);
+    return findEnd(tx, account.sub, KINDS);
   });
   return lastEndedAt !== undefined && lastEndedAt >= startedAt ? started : started + 1;
 }

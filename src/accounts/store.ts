@@ -111,10 +111,12 @@ export async function findLoginRow(db: Queryable, normalised: string): Promise<A
 
 /**
  * The row as it stands once every change of it that is under way has ended (`for share`): none can have been decided
- * before this and be seen only after it.
+ * before this and be seen only after it. Fails where one takes longer than two seconds: the caller waits meanwhile, and
+ * others for its connection.
  */
-export async function awaitLoginRow(db: Queryable, id: string): Promise<AccountRow | undefined> {
-  const { rows } = await db.query<AccountRow>(`select ${COLUMNS} from accounts where id = $1 for share`, [
+export async function awaitLoginRow(tx: Queryable, id: string): Promise<AccountRow | undefined> {
+  await tx.query(`set local lock_timeout = '2s'`);
+  const { rows } = await tx.query<AccountRow>(`select ${COLUMNS} from accounts where id = $1 for share`, [
     id,
   ]);
   return rows[0];

@@ -9,7 +9,7 @@
  */
 import { appendInTransaction } from '../audit/append.ts';
 import type { Actor, AuditEvent } from '../audit/events.ts';
-import { insertRevocation } from '../audit/revocations.ts';
+import { afterSecondOf, findEnd, insertRevocation } from '../audit/revocations.ts';
 import type { Clock } from '../platform/clock.ts';
 import { uniqueViolation, type Database, type Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
@@ -163,8 +163,10 @@ export function createApiService({
 
   return {
     create: async ({ identifier, permissions = [], ...input }, by) => {
-      const now = clock.now();
       checkIdentifier(identifier);
+      // One of the same name that was deleted in this second would take along the tokens for this one.
+      await afterSecondOf(await findEnd(db, identifier, ['api']), clock);
+      const now = clock.now();
       const definition = defineApi(input);
       checkAlg(definition);
       const checkedPermissions = permissions.map(checkPermission);

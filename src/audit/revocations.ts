@@ -57,6 +57,8 @@ export interface RevocationList {
 
 export const REVOCATIONS_CHANNEL = 'gatehouse_revocations';
 const POLL_INTERVAL_MS = 1_000;
+/** Timers may end a little before their time by the clock. */
+const TIMER_EARLY_MS = 5;
 
 /** Records the revocation in the caller's transaction: it is final as soon as that commits. */
 export async function insertRevocation(tx: Queryable, revocation: Revocation): Promise<void> {
@@ -75,16 +77,16 @@ export async function insertRevocation(tx: Queryable, revocation: Revocation): P
   );
 }
 
-/** When everything of one of those kinds was last ended for the account at once; undefined where it never was. */
-export async function findEndOfAll(
+/** Up to when what carries that id was last ended by one of those kinds; undefined where it never was. */
+export async function findEnd(
   db: Queryable,
-  sub: string,
-  kinds: readonly ('account' | 'account_sessions')[],
+  id: string,
+  kinds: readonly Revocation['kind'][],
 ): Promise<Date | undefined> {
   const { rows } = await db.query<{ before: Date | null }>(
     `select max(before) as before from revocations
       where kind = any ($2) and subject = $1`,
-    [sub, kinds],
+    [id, kinds],
   );
   return rows[0]?.before ?? undefined;
 }
@@ -114,7 +116,7 @@ export function isCovered(before: Date | undefined, issuedAt: Date | undefined):
 export async function afterSecondOf(before: Date | undefined, clock: Clock): Promise<void> {
   const now = clock.now();
   if (before === undefined || before > now || !isCovered(before, now)) return;
-  await delay((secondOf(before) + 1) * 1000 - now.getTime());
+  await delay((secondOf(before) + 1) * 1000 - now.getTime() + TIMER_EARLY_MS);
 }
 
 function secondOf(at: Date): number {

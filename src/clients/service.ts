@@ -11,6 +11,7 @@ import { randomBytes } from 'node:crypto';
 
 import { appendInTransaction } from '../audit/append.ts';
 import type { Actor } from '../audit/events.ts';
+import { afterSecondOf, findEnd } from '../audit/revocations.ts';
 import type { Clock } from '../platform/clock.ts';
 import { uniqueViolation, type Database, type Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
@@ -189,7 +190,6 @@ export function createClientService({
 
   return {
     create: async ({ clientId = randomBytes(16).toString('hex'), secret: imported, ...input }, by) => {
-      const now = clock.now();
       const definition = defineClient(input);
       checkAlgs(definition);
       assertInSector(definition, await readSector(definition, outgoing));
@@ -200,6 +200,9 @@ export function createClientService({
           'A client id is 1 to 128 of A-Z a-z 0-9 . _ ~ : / @ + - and starts with a letter or digit.',
         );
       }
+      // One of the same name that was deleted in this second would take along what this one is given.
+      await afterSecondOf(await findEnd(db, clientId, ['client']), clock);
+      const now = clock.now();
       const secret = hasSecret(definition) ? (imported ?? generateSecret()) : undefined;
       if (imported !== undefined) {
         if (!secret) throw noSecretWanted(definition.authMethod);

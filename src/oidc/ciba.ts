@@ -13,7 +13,7 @@ import { type Configuration, errors, type KoaContextWithOIDC, Provider } from 'o
 import type { AccountService } from '../accounts/account.ts';
 import type { ApprovalRequest, Asked, Authority } from '../approvals/approval.ts';
 import type { ApprovalService } from '../approvals/service.ts';
-import { consentKey, type RevocationList } from '../audit/revocations.ts';
+import { afterSecondOf, consentKey, type RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork } from '../audit/unit-of-work.ts';
 import type { Client } from '../clients/client.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -22,7 +22,7 @@ import type { RateLimiter } from '../platform/rate-limit.ts';
 import { wordsOf } from './entitlement.ts';
 import { orTemporarilyUnavailable } from './errors.ts';
 import type { ProviderAccount } from './find-account.ts';
-import { saveGrant } from './grants.ts';
+import { afterWithdrawal, saveGrant } from './grants.ts';
 import { limitPolling } from './polling.ts';
 import type { Resources } from './resources.ts';
 import type { OidcStore } from './store/port.ts';
@@ -32,7 +32,7 @@ export interface CibaDependencies {
   accounts: Pick<AccountService, 'findByLogin'>;
   clientOf: (providerClient: object) => Client | undefined;
   resources: Pick<Resources, 'narrowToPerson' | 'requested'>;
-  revocations: Pick<RevocationList, 'isRevoked'>;
+  revocations: Pick<RevocationList, 'isRevoked' | 'endedUpTo'>;
   store: OidcStore;
   clock: Clock;
   fingerprint: (secret: string) => string;
@@ -209,8 +209,12 @@ export function createCiba(dependencies: CibaDependencies): Ciba {
         const given = NOT_SUPPORTED.find((name) => ctx.oidc.params?.[name] !== undefined);
         if (given) throw new errors.InvalidRequest(`${given} is not supported in a backchannel request`);
       },
-      // Not announced (OpenID CIBA Core 1.0 §4), so whatever is sent means nothing.
-      verifyUserCode: () => {},
+      // A user code is not announced (OpenID CIBA Core 1.0 §4), so whatever is sent means nothing. But nothing else is
+      // asked for between the person's look-up and the request, which must not count as older than it is.
+      verifyUserCode: async ({ oidc }, { accountId }) => {
+        await afterSecondOf(revocations.endedUpTo('account', accountId), clock);
+        await afterWithdrawal({ accountId, clientId: oidc.client?.clientId ?? '' }, dependencies);
+      },
       triggerAuthenticationDevice: async (ctx, request) => {
         try {
           await put(ctx, request as BackchannelRequest);

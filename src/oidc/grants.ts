@@ -47,7 +47,8 @@ export function grantIdFor(
 
 /**
  * Times are whole seconds, so a grant of the very second in which the consent was withdrawn would be taken for one of
- * before. Whoever makes one waits for the next, and decides afterwards.
+ * before. Whoever makes one waits for the next, and decides afterwards. A withdrawal that this process has not heard of
+ * yet is met in the flush, and refuses.
  */
 export async function afterWithdrawal(
   { accountId, clientId }: { accountId: string; clientId: string },

@@ -13,7 +13,7 @@ import type { Api, Permission } from '../apis/api.ts';
 import { canonicalDetail } from '../apis/authorization-detail.ts';
 import type { ApiService } from '../apis/service.ts';
 import { appendInTransaction } from '../audit/append.ts';
-import type { RevocationList } from '../audit/revocations.ts';
+import { consentKey, type RevocationList } from '../audit/revocations.ts';
 import { currentUnitOfWork } from '../audit/unit-of-work.ts';
 import type { Client } from '../clients/client.ts';
 import type { ClientService } from '../clients/service.ts';
@@ -207,7 +207,12 @@ export function createInteractions(dependencies: InteractionsDependencies): Inte
     grantConsent: async (exchange, interaction) => {
       const { client, account, step } = interaction;
       if (!account || step.name !== 'consent') throw new Error('consent needs an account and its own step');
+      const startedAt = clock.now();
       await afterWithdrawal({ accountId: account.sub, clientId: client.clientId }, dependencies);
+      const consent = consentKey({ sub: account.sub, clientId: client.clientId });
+      const withdrawnAt = revocations.endedUpTo('consent', consent);
+      // Once more, while this waited: that was the last word.
+      if (withdrawnAt !== undefined && withdrawnAt >= startedAt) throw interactionEnded();
       const details = await detailsOf(exchange);
       const permissions = permissionsByApi(step.apis);
       const shown = step.details.map(({ detail }) => detail);
@@ -309,15 +314,13 @@ async function unlessEnded<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (!(error instanceof errors.SessionNotFound)) throw error;
-    throw new AppError(
-      'interaction_ended',
-      410,
-      'This page has expired. Go back to the app and start again.',
-      {
-        cause: error,
-      },
-    );
+    throw interactionEnded(error);
   }
+}
+
+function interactionEnded(cause?: unknown): AppError {
+  const message = 'This page has expired. Go back to the app and start again.';
+  return new AppError('interaction_ended', 410, message, { cause });
 }
 
 function isCookieMissing(error: errors.SessionNotFound): boolean {

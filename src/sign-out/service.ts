@@ -1,6 +1,6 @@
 import { appendInTransaction } from '../audit/append.ts';
 import type { Actor } from '../audit/events.ts';
-import { consentKey, findEndOfAll, insertRevocation, isCovered } from '../audit/revocations.ts';
+import { consentKey, findEnd, insertRevocation, isCovered } from '../audit/revocations.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Queryable } from '../platform/database.ts';
 import { AppError } from '../platform/errors.ts';
@@ -84,7 +84,7 @@ export function createSignOutService({
       ({ isOffline, isWithdrawn, grantId }) => isOffline && !isWithdrawn && grantId !== undefined,
     );
     const [endedBefore, revoked] = [
-      await findEndOfAll(tx, person.sub, ['account']),
+      await findEnd(tx, person.sub, ['account']),
       await findRevokedGrants(tx, offline),
     ];
     return offline.filter(
@@ -114,7 +114,7 @@ export function createSignOutService({
   return {
     list: async (person) => {
       const signedIn = await find(db, person);
-      const endedBefore = await findEndOfAll(db, person.sub, ['account', 'account_sessions']);
+      const endedBefore = await findEnd(db, person.sub, ['account', 'account_sessions']);
       return signedIn.filter(({ at }) => !endedBefore || at > endedBefore);
     },
 

@@ -1,6 +1,7 @@
 /** An API, people and machines that may do something there, and requests that name it. */
 import type { Api } from '../../src/apis/api.ts';
 import type { NewApi } from '../../src/apis/service.ts';
+import type { NewClient } from '../../src/clients/service.ts';
 import { randomToken } from '../../src/platform/ids.ts';
 import {
   authorizationRequest,
@@ -24,7 +25,7 @@ const PERMISSIONS = [
   { name: 'audit', description: 'See who did what' },
 ];
 
-export function registerMachine(server: Subjects): Promise<Application> {
+export function registerMachine(server: Subjects, input: Partial<NewClient> = {}): Promise<Application> {
   return registerApplication(server, {
     name: 'Machine',
     kind: 'machine',
@@ -33,6 +34,7 @@ export function registerMachine(server: Subjects): Promise<Application> {
     scopes: [],
     firstParty: false,
     consent: 'once',
+    ...input,
   });
 }
 

@@ -11,7 +11,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 
 import { appendInTransaction } from '../../audit/append.ts';
 import type { Actor } from '../../audit/events.ts';
-import { insertRevocation } from '../../audit/revocations.ts';
+import { afterSecondOf, insertRevocation } from '../../audit/revocations.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database, Queryable } from '../../platform/database.ts';
 import { AppError } from '../../platform/errors.ts';
@@ -144,16 +144,22 @@ export function createRegistrationService({
     return secret;
   };
 
-  /** It sends people elsewhere now: what they let it do, they let another one do. */
-  const startOver = async (tx: Queryable, clientId: string): Promise<void> => {
+  /**
+   * It sends people elsewhere now: what they let it do, they let another one do.
+   *
+   * @returns up to when everything that it was given has ended
+   */
+  const startOver = async (tx: Queryable, clientId: string): Promise<Date> => {
     await forgetConsents(tx, clientId);
+    const before = clock.now();
     await insertRevocation(tx, {
       kind: 'client',
       id: clientId,
-      before: clock.now(),
-      expiresAt: new Date(clock.now().getTime() + longestTokenSeconds * 1_000),
+      before,
+      expiresAt: new Date(before.getTime() + longestTokenSeconds * 1_000),
       reason: 'the client sends people elsewhere',
     });
+    return before;
   };
 
   return {
@@ -204,7 +210,7 @@ export function createRegistrationService({
       const registration = await authenticate(clientId, presented);
       const policy = await policyFor(registration);
       const accessToken = randomToken();
-      return inChange(async (tx) => {
+      const { endedAt, ...replaced } = await inChange(async (tx) => {
         const before = (await lockClient(tx, clientId)) ?? notThere();
         const isFirst = await replaceAccess(tx, {
           clientId,
@@ -220,8 +226,8 @@ export function createRegistrationService({
         });
         const changed = changedProperties(before, { ...before, ...after });
         await updateClient(tx, clientId, after, clock.now());
-        if (after.redirectUris.some((uri) => !before.redirectUris.includes(uri)))
-          await startOver(tx, clientId);
+        const isElsewhere = after.redirectUris.some((uri) => !before.redirectUris.includes(uri));
+        const endedAt = isElsewhere ? await startOver(tx, clientId) : undefined;
         if (!hasSecret(after)) await deleteSecrets(tx, clientId);
         const secret = before.secrets.length === 0 ? await addSecret(tx, after, clientId) : undefined;
         await appendInTransaction(
@@ -235,8 +241,12 @@ export function createRegistrationService({
           },
           { clock },
         );
-        return { client: await reread(tx, clientId), accessToken, ...(secret !== undefined && { secret }) };
+        const client = await reread(tx, clientId);
+        return { client, accessToken, endedAt, ...(secret !== undefined && { secret }) };
       });
+      // What it is given in this very second would end too: it learns of the change when that is over.
+      await afterSecondOf(endedAt, clock);
+      return replaced;
     },
 
     remove: async (clientId, accessToken) => {

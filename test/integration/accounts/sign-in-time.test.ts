@@ -2,11 +2,13 @@ import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 
 import type { Account } from '../../../src/accounts/account.ts';
 import { signInTime } from '../../../src/accounts/sign-in-time.ts';
-import { insertRevocation } from '../../../src/audit/revocations.ts';
+import { awaitLoginRow } from '../../../src/accounts/store.ts';
+import { findEnd, insertRevocation } from '../../../src/audit/revocations.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import type { Queryable } from '../../../src/platform/database.ts';
+import { createSignOutService } from '../../../src/sign-out/service.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
-import { buildAccount } from '../../support/factories/account.ts';
+import { buildAccount, TEST_OPERATOR } from '../../support/factories/account.ts';
 import { startWhile } from '../../support/locks.ts';
 import { startOfSecond } from '../../support/seconds.ts';
 
@@ -80,4 +82,27 @@ it('waits for a change of the account that is under way when the second is over'
     () => timeOf(startedAt),
   );
   expect(outcome).toEqual({ status: 'fulfilled', value: secondOf(startedAt) });
+});
+
+it('holds against a sign-out everywhere, which takes its time when no sign-in looks at the account', async () => {
+  const signOut = createSignOutService({
+    db: database.db,
+    clock: systemClock,
+    findClient: async () => undefined,
+    endsOfflineGrants: false,
+    sessionSeconds: 60,
+    longestGrantSeconds: 60,
+  });
+  let lookedAt = new Date(0);
+  const outcome = await startWhile(
+    database.db,
+    async (tx) => {
+      await awaitLoginRow(tx, account.id);
+      lookedAt = new Date();
+    },
+    () => signOut.everywhere(account, TEST_OPERATOR),
+  );
+  expect(outcome.status).toBe('fulfilled');
+  const endedAt = await findEnd(database.db, account.sub, ['account_sessions']);
+  expect(endedAt?.getTime()).toBeGreaterThan(lookedAt.getTime());
 });

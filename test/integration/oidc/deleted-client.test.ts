@@ -11,7 +11,9 @@ import {
   codeOf,
   type Tokens,
 } from '../../support/application.ts';
+import { machineToken, registerApi, registerMachine, tokensOf } from '../../support/apis.ts';
 import { startGatehouse, type StoreKind, type TestServer } from '../../support/gatehouse.ts';
+import { startOfSecond } from '../../support/seconds.ts';
 
 describe.each<StoreKind>(['postgres', 'redis'])('a client that was deleted, over %s', (store) => {
   let server: TestServer;
@@ -27,7 +29,6 @@ describe.each<StoreKind>(['postgres', 'redis'])('a client that was deleted, over
     // Whoever is told a second later is told by whole seconds, as tokens carry their times.
     await untilNextSecond();
     await server.subjects.clients.delete(application.clientId, OPERATOR);
-    await untilNextSecond();
     const again = await registerApplication(server, { clientId: application.clientId });
     await untilNoticed();
 
@@ -48,6 +49,32 @@ describe.each<StoreKind>(['postgres', 'redis'])('a client that was deleted, over
     expect(response.status).toBe(200);
     const { access_token: token } = (await response.json()) as Tokens;
     expect(await introspect(server, again, token)).toMatchObject({ active: true });
+  });
+
+  it('takes nothing along of one of the same name, nor does an API, in the very second', async () => {
+    const { standing, identifier } = await registerApi(server, { accessTokenFormat: 'opaque' });
+    const machine = await registerMachine(server);
+    await startOfSecond();
+    await server.subjects.apis.delete(identifier, OPERATOR);
+    await server.subjects.clients.delete(machine.clientId, OPERATOR);
+    await server.subjects.apis.create(
+      {
+        identifier,
+        name: 'Ledger',
+        permissions: [{ name: 'read', description: 'See' }],
+        clientId: standing.clientId,
+        accessTokenFormat: 'opaque',
+      },
+      OPERATOR,
+    );
+    const again = await registerMachine(server, { clientId: machine.clientId });
+    const permitted = { clientId: again.clientId, api: identifier, permissions: ['read'] };
+    await server.subjects.apis.permitClient(permitted, OPERATOR);
+    await server.subjects.revocations.refresh();
+    const own = await tokensOf(await machineToken(server, again, {}));
+    const forApi = await tokensOf(await machineToken(server, again, { resource: identifier, scope: 'read' }));
+    expect(await introspect(server, again, own.access_token)).toMatchObject({ active: true });
+    expect(await introspect(server, standing, forApi.access_token)).toMatchObject({ active: true });
   });
 });
 

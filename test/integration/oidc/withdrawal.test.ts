@@ -1,4 +1,6 @@
 /** A consent that is withdrawn: what ends with it, what does not, and that the client may ask anew. */
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import type { NewClient } from '../../../src/clients/service.ts';
@@ -137,6 +139,24 @@ describe.each<StoreKind>(['postgres', 'redis'])('a consent, with sessions in %s'
     await expectEnded(application, before.access_token);
   });
 
+  it('that is withdrawn once more while what was allowed waits for the next second is not given', async () => {
+    const application = await thirdParty('always');
+    const credentials = await registerPerson(server);
+    const person = createPerson(server.issuer);
+    await signIn(person, application, credentials);
+    const { page } = await visit(person, application, credentials);
+    await startOfSecond();
+    await withdraw(credentials, application);
+    await server.subjects.revocations.refresh();
+    const allowing = allow(person, page);
+    await delay(300);
+    await withdraw(credentials, application);
+    await server.subjects.revocations.refresh();
+    const { status, html } = await allowing;
+    expect(status).toBe(410);
+    expect(html).toContain('This page has expired');
+  });
+
   it('takes along a code that is on its way, and what was exchanged for a token', async () => {
     const application = await thirdParty();
     const credentials = await registerPerson(server);
@@ -171,6 +191,21 @@ describe.each<StoreKind>(['postgres', 'redis'])('a consent, with sessions in %s'
     expect(await recordedOf(server, refused)).toMatchObject([
       { type: 'token.refused', payload: { reason: expect.any(String) } },
     ]);
+  });
+
+  it('leaves the client free to ask without the browser at once', async () => {
+    const desk = await registerDesk(server);
+    const credentials = await registerPerson(server);
+    const person = createPerson(server.issuer);
+    await openApprovals(server, person, credentials);
+    await asked(server, desk, { login_hint: credentials.email });
+    await answer(person, await openApprovals(server, person), 'approve');
+    await startOfSecond();
+    await withdraw(credentials, desk);
+    await server.subjects.revocations.refresh();
+    const asking = await asked(server, desk, { login_hint: credentials.email });
+    await answer(person, await openApprovals(server, person), 'approve');
+    await tokensOf(await poll(server, desk, asking.auth_req_id));
   });
 
   it('that was never given cannot be withdrawn', async () => {

@@ -15,6 +15,7 @@ import { tokensOf } from '../../support/apis.ts';
 import { createShiftedClock } from '../../support/clock.ts';
 import { startGatehouse, type TestServer } from '../../support/gatehouse.ts';
 import { createPerson } from '../../support/person.ts';
+import { startOfSecond } from '../../support/seconds.ts';
 import { initialToken, METADATA, POLICY, recorded, register, send } from '../../support/registration.ts';
 
 const DAY_SECONDS = 86_400;
@@ -398,14 +399,20 @@ describe('looking after the registration', () => {
     });
     expect((await authorize(person, ask())).isAway).toBe(true);
     const elsewhere = [...METADATA.redirect_uris, 'https://new.corp.example/callback'];
+    await startOfSecond();
     await send(uri, {
       method: 'PUT',
       token: String(changed.body['registration_access_token']),
       body: { ...METADATA, client_id: clientId, redirect_uris: elsewhere },
     });
     await server.subjects.revocations.refresh();
-    const again = await authorize(person, ask());
+    const newRequest = ask();
+    const again = await authorize(person, newRequest);
     expect(again.html).toContain('Nobody here has checked this app');
+    const allowed = await person.submit(again, { decision: 'allow' }, '/consent');
+    await tokensOf(
+      await redeem(server, application, { code: codeOf(allowed), verifier: newRequest.verifier }),
+    );
     const refreshed = await tokenRequest(server, application, {
       grant_type: 'refresh_token',
       refresh_token: tokens.refresh_token ?? '',

@@ -155,7 +155,6 @@ describe.each<StoreKind>(['postgres', 'redis'])('where a person is signed in (%s
     expect(pressed.status).toBe(404);
 
     await server.subjects.revocations.refresh();
-    await new Promise((resolve) => setTimeout(resolve, 1_050));
     await signInTo(ledger, person, who);
     expect((await page(person)).html).toContain('Sign out of Ledger');
   });

@@ -200,8 +200,6 @@ export function describeRevocations(
       await accounts.enable(account.id, OPERATOR);
       await expectDead(deployment.nodes, application, before);
 
-      // Times are whole seconds: what is issued in that of the disabling still falls under it.
-      await delay(1_000);
       const again = await signIn(person, credentials, 'openid offline_access');
       const redeemed = await redeem(nodeAt(0), again.application, again);
       const after = (await redeemed.json()) as Tokens;

@@ -3,6 +3,8 @@ import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { awaitLoginRow } from './store.ts';
 
+const KINDS = ['account', 'account_sessions'] as const;
+
 /**
  * From when on a sign-in counts, in seconds since the epoch (`auth_time`, OpenID Connect Core §2). That is when it
  * began, before the password was looked at: whatever ends the account's sessions meanwhile ends this one too.
@@ -28,5 +30,3 @@ export async function signInTime(
   });
   return lastEndedAt !== undefined && lastEndedAt >= startedAt ? started : started + 1;
 }
-
-const KINDS = ['account', 'account_sessions'] as const;
